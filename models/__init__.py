@@ -1,0 +1,8 @@
+"""What is computed: architectures as values, layers as Flax NNX modules.
+
+components/  one file per concept: a frozen spec beside the layer that computes it
+families/    one file per family: functions that compose specs, no mathematics
+zoo.py       the index: name, builder, paper, published parameter count
+
+Nothing here knows data, training or configuration files.
+"""

@@ -1,0 +1,12 @@
+"""The parts every architecture is made of. Read in this order:
+
+spec       architectures as immutable values: walk, rewrite, swap, fold
+param      parameters are declared by layers and drawn in one place
+dense      the one seam between activations and weights
+norm, ffn, position, mask, embed, head    one concept a file
+attend     how scores are computed on each kind of hardware
+attention  projections around `attend`, with an explicit cache
+block, stack, model                       composition
+execution, context                        how it runs; what travels with a batch
+flops      matrix-multiplication counts of a spec
+"""

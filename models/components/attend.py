@@ -1,0 +1,216 @@
+"""attend: softmax(q k^T * scale + bias) v, on each kind of hardware.
+
+You are in: models/components. A kernel is a function with the signature of `_einsum`
+and a line in KERNELS that says which cases it refuses and why; all of them compute the
+same numbers to rounding. Nothing falls back in silence: `choose` returns its reasons.
+
+Shapes: B batch, T queries, S keys, N heads, K kv heads, G = N / K, H head dim.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from models.components.mask import Causal, Sight, allowed
+
+MASKED = -1e10  # finite, so that a row without any visible key stays a number
+TILE_BYTES = 4 << 20  # scores computed at a time by `rows`: they stay in cache
+CAUSAL_BLOCK = 128  # queries that share one causal bound in `rows`
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Attend:
+  """One attention call without its arrays: what a kernel needs to know beforehand."""
+
+  mask: object
+  scale: float
+  dropout: float = 0.0
+  aligned: bool  # queries and keys are the same positions 0..T-1 of the row
+  batch_shards: int = 1
+
+
+def attend(
+  call: Attend,
+  q_BTNH: jax.Array,
+  k_BSKH: jax.Array,
+  v_BSKH: jax.Array,
+  *,
+  sight: Sight,
+  bias: jax.Array | None = None,
+  key: jax.Array | None = None,
+  kernel: str = "auto",
+) -> jax.Array:
+  """Mixes values; [B, T, N, H] in the dtype of q. `bias` is [1 or B, N, T, S]."""
+  name, _ = choose(kernel, call, q_BTNH.shape, k_BSKH.shape, bias=bias is not None)
+  return KERNELS[name][0](call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key)
+
+
+def choose(
+  kernel: str, call: Attend, q: tuple, k: tuple, *, bias: bool
+) -> tuple[str, dict[str, str]]:
+  """The kernel that runs this case, and why each faster one was refused.
+
+  Raises ValueError when a kernel was asked for by name and refuses the case.
+  """
+  if kernel != "auto":
+    if kernel not in KERNELS:
+      raise ValueError(
+        f"Execution.attention={kernel!r} is unknown; known: auto, {', '.join(KERNELS)}."
+      )
+    reason = KERNELS[kernel][1](call, q, k, bias)
+    if reason:
+      raise ValueError(
+        f"Execution.attention={kernel!r} cannot compute this attention: {reason}. "
+        "Use 'auto' to let each layer take the best kernel that can."
+      )
+    return kernel, {}
+  refused: dict[str, str] = {}
+  for name in PREFERRED.get(jax.default_backend(), ("einsum",)):
+    reason = KERNELS[name][1](call, q, k, bias)
+    if not reason:
+      return name, refused
+    refused[name] = reason
+  return "einsum", refused
+
+
+def _einsum(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
+  """The definition: scores of all positions at once, float32."""
+  B, T, N, H = q_BTNH.shape
+  S, K = k_BSKH.shape[1:3]
+  q_BTKGH = q_BTNH.reshape(B, T, K, N // K, H)
+  if call.scale != 1.0:
+    q_BTKGH = q_BTKGH * jnp.asarray(call.scale, q_BTKGH.dtype)
+  scores = jnp.einsum(
+    "btkgh,bskh->bkgts", q_BTKGH, k_BSKH, preferred_element_type=jnp.float32
+  )
+  if bias is not None:
+    scores = scores + bias.reshape(bias.shape[0], K, N // K, T, S)
+  visible = allowed(call.mask, sight)
+  if visible is not None:
+    scores = jnp.where(visible[:, None, None], scores, MASKED)
+  weights = jax.nn.softmax(scores, axis=-1).astype(v_BSKH.dtype)
+  if key is not None:
+    keep = jax.random.bernoulli(key, 1.0 - call.dropout, weights.shape)
+    weights = jnp.where(keep, weights / (1.0 - call.dropout), 0)
+  return jnp.einsum("bkgts,bskh->btkgh", weights, v_BSKH).reshape(B, T, N, H)
+
+
+def _rows(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
+  """A few rows of the batch at a time, scores recomputed in the backward pass.
+
+  A tile of scores stays in cache and no [B, N, T, S] array is stored for the gradient.
+  With the batch sharded over devices, each step takes rows of every shard.
+  """
+  B, T, N, _ = q_BTNH.shape
+  S = k_BSKH.shape[1]
+  shards = call.batch_shards
+  rows = _divisor(B // shards, max(1, TILE_BYTES // (4 * N * T * S)))
+  steps = B // shards // rows
+
+  def split(x):
+    x = x.reshape(shards, steps, rows, *x.shape[1:])
+    return jnp.moveaxis(x, 1, 0).reshape(steps, shards * rows, *x.shape[3:])
+
+  def merge(x):
+    x = x.reshape(steps, shards, rows, *x.shape[2:])
+    return jnp.moveaxis(x, 0, 1).reshape(B, *x.shape[3:])
+
+  per_row = {"q": q_BTNH, "k": k_BSKH, "v": v_BSKH, "sight": sight}
+  per_row = jax.tree.map(split, per_row)
+  if key is not None:
+    per_row["key"] = jax.random.split(key, steps)
+  if bias is not None and bias.shape[0] == B and B > 1:
+    per_row["bias"], bias = split(bias), None
+
+  @functools.partial(jax.checkpoint, prevent_cse=False)
+  def tile(x):
+    return _causal_blocks(call, x, x.get("bias", bias))
+
+  if steps == 1:
+    return merge(tile(jax.tree.map(lambda x: x[0], per_row))[None])
+  return merge(jax.lax.map(tile, per_row))
+
+
+def _causal_blocks(call, x, bias):
+  """One tile; causal queries skip the keys that no query of their block may see."""
+  q, k, v, sight, key = x["q"], x["k"], x["v"], x["sight"], x.get("key")
+  T = q.shape[1]
+  block = CAUSAL_BLOCK
+  if not (call.aligned and isinstance(call.mask, Causal)) or T % block or T == block:
+    return _einsum(call, q, k, v, sight, bias, key)
+  out = []
+  for i in range(0, T, block):
+    end = i + block
+    part = Sight(
+      query_BT=sight.query_BT[:, i:end],
+      key_BS=sight.key_BS[:, :end],
+      query_segments_BT=sight.query_segments_BT[:, i:end],
+      key_segments_BS=sight.key_segments_BS[:, :end],
+    )
+    part_bias = None if bias is None else bias[:, :, i:end, :end]
+    part_key = None if key is None else jax.random.fold_in(key, i)
+    out.append(
+      _einsum(call, q[:, i:end], k[:, :end], v[:, :end], part, part_bias, part_key)
+    )
+  return jnp.concatenate(out, axis=1)
+
+
+def _cudnn(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
+  """cuDNN's fused attention through `jax.nn.dot_product_attention`."""
+  del key
+  visible = allowed(call.mask, sight)
+  mask = None if visible is None else visible[:, None]
+  if bias is not None:
+    bias = bias.astype(q_BTNH.dtype)
+  return jax.nn.dot_product_attention(
+    q_BTNH,
+    k_BSKH,
+    v_BSKH,
+    bias=bias,
+    mask=mask,
+    scale=call.scale,
+    implementation="cudnn",
+  )
+
+
+def _divisor(number: int, limit: int) -> int:
+  """The largest divisor of `number` that is at most `limit`."""
+  return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)
+
+
+def _einsum_refuses(call, q, k, bias) -> str | None:
+  return None
+
+
+def _rows_refuses(call, q, k, bias) -> str | None:
+  if q[0] % call.batch_shards:
+    return f"batch {q[0]} does not divide over {call.batch_shards} batch shards"
+  if q[1] == 1:
+    return "one query a row has no score tile worth splitting"
+  return None
+
+
+def _cudnn_refuses(call, q, k, bias) -> str | None:
+  if jax.default_backend() != "gpu":
+    return f"needs an NVIDIA GPU, the backend is {jax.default_backend()}"
+  if call.dropout:
+    return "attention dropout is computed by einsum"
+  if q[-1] > 128 or q[-1] % 8:
+    return f"head dim {q[-1]} is not a multiple of 8 up to 128"
+  if q[1] % 2 or k[1] % 2:
+    return f"odd lengths {q[1]}, {k[1]}"
+  return None
+
+
+# name -> (function, why it refuses a case or None)
+KERNELS = {
+  "einsum": (_einsum, _einsum_refuses),
+  "rows": (_rows, _rows_refuses),
+  "cudnn": (_cudnn, _cudnn_refuses),
+}
+# Fastest first. cuDNN computes in 16 bits only, so on a GPU it is asked for by name.
+PREFERRED = {"cpu": ("rows", "einsum"), "gpu": ("einsum",), "tpu": ("einsum",)}

@@ -1,0 +1,64 @@
+"""Block: one layer of a stack. Pre-norm: x + f(norm(x)) for each part in turn.
+
+You are in: models/components. Another residual layout is another spec with the same
+call, not a flag here.
+
+Shapes: x_BTD -> (x_BTD, cache, aux).
+"""
+
+from __future__ import annotations
+
+import jax
+from flax import nnx
+
+from models.components.attention import Attention, CrossAttention
+from models.components.context import Context
+from models.components.spec import spec
+
+
+@spec
+class Block:
+  """norm, attention, [cross-attention,] feed-forward; each added to the residual."""
+
+  norm: object
+  attention: Attention
+  cross: CrossAttention | None = None
+  ffn: object
+
+  def build(self, dim: int) -> BlockLayer:
+    return BlockLayer(self, dim)
+
+
+class BlockLayer(nnx.Module):
+  """Every part returns a tensor like x; `aux` maps names of extra losses to scalars."""
+
+  def __init__(self, spec: Block, dim: int):
+    self.attention_norm = spec.norm.build(dim)
+    self.attention = spec.attention.build(dim)
+    self.cross_norm = spec.norm.build(dim) if spec.cross else None
+    self.cross = spec.cross.build(dim) if spec.cross else None
+    self.ffn_norm = spec.norm.build(dim)
+    self.ffn = spec.ffn.build(dim)
+
+  def __call__(
+    self, x_BTD: jax.Array, ctx: Context, cache: dict | None = None
+  ) -> tuple[jax.Array, dict | None, dict]:
+    cache = dict(cache) if cache is not None else {}
+    y_BTD, self_cache = self.attention(
+      self.attention_norm(x_BTD), ctx, cache.get("self")
+    )
+    x_BTD = x_BTD + ctx.drop(y_BTD, "attention")
+    if self.cross is not None:
+      y_BTD, _ = self.cross(self.cross_norm(x_BTD), ctx, cache.get("cross"))
+      x_BTD = x_BTD + ctx.drop(y_BTD, "cross")
+    x_BTD = x_BTD + ctx.drop(self.ffn(self.ffn_norm(x_BTD), ctx), "ffn")
+    x_BTD = ctx.constrain(x_BTD, ("batch", "length", "embed"))
+    return x_BTD, ({**cache, "self": self_cache} if cache else None), {}
+
+  def empty_cache(self, batch: int, length: int, dtype: object) -> dict:
+    """Shapes of this layer's self-attention cache, for `length` generated tokens."""
+    spec = self.attention.spec
+    shape = (batch, length, spec.kv_heads or spec.heads, spec.head_dim)
+    return {"key": jax.ShapeDtypeStruct(shape, dtype)} | {
+      "value": jax.ShapeDtypeStruct(shape, dtype)
+    }

@@ -1,0 +1,79 @@
+"""Context: what travels with a batch through every layer, in one typed object.
+
+You are in: models/components. Layers take `(x, ctx)` so that a new mask, cache or bias
+never grows an argument list. Arrays here are closed over by scans, not carried.
+
+Shapes: B batch, T queries, S keys, N heads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from models.components.execution import Execution
+
+
+def unconstrained(x: jax.Array, axes: tuple) -> jax.Array:
+  """Default of `Context.constrain`: leaves the placement of activations to XLA."""
+  del axes
+  return x
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Memory:
+  """The encoder's output, which decoder layers look at. output_BSD, segments_BS."""
+
+  output_BSD: jax.Array
+  segments_BS: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Context:
+  """One forward pass through one stack.
+
+  segments_BT: 0 on padding; positions attend within equal segments only.
+  positions_BT: position of a token in its document.
+  prefix_BT: 1 where a prefix-LM sees in both directions (T5X's
+    `decoder_causal_attention`), None elsewhere.
+  index_B: while decoding, the row index at which this call's tokens are written to the
+    cache; None when a whole sequence is computed at once.
+  bias: the stack's shared position bias [1 or B, N, T, S], or None.
+  dropout, key: the rate, and a random key that is None in evaluation.
+  """
+
+  execution: Execution = Execution()
+  segments_BT: jax.Array
+  positions_BT: jax.Array
+  prefix_BT: jax.Array | None = None
+  memory: Memory | None = None
+  index_B: jax.Array | None = None
+  bias: jax.Array | None = None
+  dropout: float = 0.0
+  key: jax.Array | None = None
+  constrain: Callable = unconstrained
+  batch_shards: int = 1
+
+  def layer(self, number: jax.Array | int) -> Context:
+    """The same context for layer `number` of the stack: its own random key."""
+    if self.key is None:
+      return self
+    return dataclasses.replace(self, key=jax.random.fold_in(self.key, number))
+
+  def key_for(self, name: str) -> jax.Array | None:
+    """A key for one named place, the same in every run with this seed and step."""
+    if self.key is None or self.dropout == 0.0:
+      return None
+    return jax.random.fold_in(self.key, zlib.crc32(name.encode()))
+
+  def drop(self, x: jax.Array, name: str) -> jax.Array:
+    """Dropout (Srivastava et al. 2014) with a mask for each element of x."""
+    key = self.key_for(name)
+    if key is None:
+      return x
+    keep = jax.random.bernoulli(key, 1.0 - self.dropout, x.shape)
+    return jnp.where(keep, x / (1.0 - self.dropout), jnp.zeros_like(x))

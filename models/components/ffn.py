@@ -1,0 +1,93 @@
+"""Feed-forward components: what each position computes alone, after attention mixed.
+
+You are in: models/components. Add a variant as one spec beside one layer.
+Shapes: x_BTD -> y_BTD; B batch, T tokens, D embed, F mlp.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+from flax import nnx
+
+from models.components.context import Context
+from models.components.dense import Dense
+from models.components.spec import spec
+
+ACTIVATIONS = {
+  "relu": jax.nn.relu,
+  "silu": jax.nn.silu,
+  "gelu": functools.partial(jax.nn.gelu, approximate=False),
+  # The tanh approximation is what T5 v1.1, mT5 and GPT-2 were trained with.
+  "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+}
+
+
+def activation(name: str, owner: str) -> object:
+  """The function called `name`, or a ValueError that lists the known ones."""
+  if name not in ACTIVATIONS:
+    raise ValueError(
+      f"{owner}.act={name!r} is unknown; known: {', '.join(sorted(ACTIVATIONS))}. "
+      "Add new activations to ACTIVATIONS in models/components/ffn.py."
+    )
+  return ACTIVATIONS[name]
+
+
+@spec
+class FFN:
+  """act(x W_up) W_down (Vaswani et al. 2017, arXiv:1706.03762, eq. 2)."""
+
+  hidden: int
+  act: str = "relu"
+  bias: bool = False
+
+  def __post_init__(self):
+    activation(self.act, "FFN")
+
+  def build(self, dim: int) -> FFNLayer:
+    return FFNLayer(self, dim)
+
+
+class FFNLayer(nnx.Module):
+  """Kernels: up (embed, mlp); down (mlp, embed)."""
+
+  def __init__(self, spec: FFN, dim: int):
+    embed, mlp = {"embed": dim}, {"mlp": spec.hidden}
+    self.act = activation(spec.act, "FFN")
+    self.up = Dense(embed, mlp, bias=spec.bias)
+    self.down = Dense(mlp, embed, bias=spec.bias)
+
+  def __call__(self, x_BTD: jax.Array, ctx: Context) -> jax.Array:
+    hidden_BTF = self.act(self.up(x_BTD))
+    return self.down(ctx.drop(hidden_BTF, "ffn_hidden"))
+
+
+@spec
+class GatedFFN:
+  """(act(x W_gate) * x W_up) W_down (Shazeer 2020, arXiv:2002.05202, section 2)."""
+
+  hidden: int
+  act: str = "silu"
+  bias: bool = False
+
+  def __post_init__(self):
+    activation(self.act, "GatedFFN")
+
+  def build(self, dim: int) -> GatedFFNLayer:
+    return GatedFFNLayer(self, dim)
+
+
+class GatedFFNLayer(nnx.Module):
+  """Kernels: gate, up (embed, mlp); down (mlp, embed)."""
+
+  def __init__(self, spec: GatedFFN, dim: int):
+    embed, mlp = {"embed": dim}, {"mlp": spec.hidden}
+    self.act = activation(spec.act, "GatedFFN")
+    self.gate = Dense(embed, mlp, bias=spec.bias)
+    self.up = Dense(embed, mlp, bias=spec.bias)
+    self.down = Dense(mlp, embed, bias=spec.bias)
+
+  def __call__(self, x_BTD: jax.Array, ctx: Context) -> jax.Array:
+    hidden_BTF = self.act(self.gate(x_BTD)) * self.up(x_BTD)
+    return self.down(ctx.drop(hidden_BTF, "ffn_hidden"))

@@ -1,0 +1,63 @@
+"""FLOPs of a spec: the matrix products, counted from declared kernels.
+
+You are in: models/components. Convention (state it beside every figure): a product of
+[m, k] and [k, n] is 2 m k n; the backward pass is twice the forward pass; attention
+scores count what a causal mask lets through (half), so a kernel that computes the rest
+gains nothing; norms, softmax, biases and the embedding lookup count nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+from models.components.mask import Full
+from models.components.model import EncoderDecoder
+from models.components.param import Declared, declarations
+from models.components.stack import Stack
+
+NOT_MULTIPLIED = ("abspos_buckets", "relpos_buckets")
+
+
+def forward_flops(model: object, *, batch: int, lengths: dict[str, int]) -> int:
+  """FLOPs of one forward pass over full rows of these model lengths.
+
+  lengths: {"encoder": tokens, "decoder": tokens} as in the batch's arrays.
+  """
+  encoder, decoder = lengths.get("encoder", 0), lengths["decoder"]
+  total = 0
+  for path, declared in declarations(model).items():
+    tokens = encoder if path.startswith("encoder/") else decoder
+    if "/cross/key/" in path or "/cross/value/" in path:
+      tokens = encoder
+    total += 2 * tokens * _multiplied(path, declared)
+  if model.head.tied:
+    total += 2 * decoder * model.vocab * model.dim
+  total += _scores(model.decoder, decoder, encoder)
+  if isinstance(model, EncoderDecoder):
+    total += _scores(model.encoder, encoder, encoder)
+  return batch * total
+
+
+def step_flops(model: object, *, batch: int, lengths: dict[str, int]) -> int:
+  """FLOPs of one training step: forward and backward, recomputation not counted."""
+  return 3 * forward_flops(model, batch=batch, lengths=lengths)
+
+
+def _multiplied(path: str, declared: Declared) -> int:
+  """Elements of a parameter that multiply every token: kernels, not tables."""
+  if not path.endswith("/kernel") or set(declared.axes) & set(NOT_MULTIPLIED):
+    return 0
+  return math.prod(declared.shape)
+
+
+def _scores(stack: Stack, tokens: int, memory: int) -> int:
+  """Query-key and weight-value products of one row."""
+  total = 0.0
+  for block in stack.blocks:
+    attention = block.attention
+    width = attention.heads * attention.head_dim
+    seen = tokens if isinstance(attention.mask, Full) else (tokens + 1) / 2
+    total += 4 * tokens * seen * width
+    if block.cross is not None:
+      total += 4 * tokens * memory * block.cross.heads * block.cross.head_dim
+  return int(total)

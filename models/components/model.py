@@ -1,0 +1,161 @@
+"""Models: stacks between an embedding and a head.
+
+You are in: models/components, top layer. A model spec is everything an architecture
+is; `build()` gives an NNX module whose parameters are declared, not drawn. Bind values
+with `param.bind(module, params)` inside a traced function, then call it.
+
+Batches use T5X's names: encoder_input_tokens, decoder_input_tokens and, for both,
+*_segment_ids, *_positions (all int32 [B, T]; segment 0 is padding), and
+decoder_causal_attention for prefix language models. A missing *_segment_ids means that
+every token counts, a missing *_positions that positions are row indices.
+
+Shapes: B batch, T tokens, D embed, V vocab.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from models.components.context import Context, Memory, unconstrained
+from models.components.embed import Embed, Head, HeadWeights
+from models.components.execution import Execution
+from models.components.spec import spec
+from models.components.stack import Stack
+
+Batch = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pass:
+  """How one forward pass is run: nothing here changes what is computed.
+
+  key: dropout key, None in evaluation. constrain(x, axes): pins activations to the
+  mesh. batch_shards: devices over which the batch dimension is spread.
+  """
+
+  execution: Execution = Execution()
+  key: jax.Array | None = None
+  constrain: Callable = unconstrained
+  batch_shards: int = 1
+
+
+@spec
+class Decoder:
+  """A decoder alone: causal or prefix language model, by the mask of its blocks."""
+
+  vocab: int
+  dim: int
+  decoder: Stack
+  embed: Embed = Embed()
+  head: Head = Head()
+  dropout: float = 0.0
+  init: tuple = ()
+
+  def build(self) -> DecoderModel:
+    return DecoderModel(self)
+
+
+@spec
+class EncoderDecoder:
+  """An encoder, and a decoder that looks at its output; one token table for both."""
+
+  vocab: int
+  dim: int
+  encoder: Stack
+  decoder: Stack
+  embed: Embed = Embed()
+  head: Head = Head()
+  dropout: float = 0.0
+  init: tuple = ()
+
+  def build(self) -> EncoderDecoderModel:
+    return EncoderDecoderModel(self)
+
+
+class DecoderModel(nnx.Module):
+  """batch -> (hidden_BTD, aux); `logits` or `head_weights` turn hidden into scores."""
+
+  def __init__(self, spec: Decoder | EncoderDecoder):
+    self.spec = spec
+    self.init_rules = spec.init
+    self.token_embedder = spec.embed.build(spec.vocab, spec.dim)
+    self.decoder = spec.decoder.build(spec.dim)
+    self.head = spec.head.build(spec.vocab, spec.dim)
+
+  def __call__(self, batch: Batch, run: Pass = Pass()) -> tuple[jax.Array, dict]:
+    hidden, _, aux = self.decode(batch, run)
+    return hidden, aux
+
+  def decode(
+    self,
+    batch: Batch,
+    run: Pass = Pass(),
+    *,
+    memory: Memory | None = None,
+    cache: dict | None = None,
+    index_B: jax.Array | None = None,
+  ) -> tuple[jax.Array, dict | None, dict]:
+    """Runs the decoder; with a cache, on the tokens at rows' indices `index_B`."""
+    ctx = self._context(batch, "decoder", run)
+    ctx = dataclasses.replace(ctx, memory=memory, index_B=index_B)
+    x_BTD = self._embed(batch["decoder_input_tokens"], ctx)
+    return self.decoder(x_BTD, ctx, cache)
+
+  def head_weights(self) -> HeadWeights:
+    """What turns hidden states into logits; for losses that never store all logits."""
+    scale = self.spec.head.scale
+    if self.spec.head.tied:
+      return HeadWeights(self.token_embedder.embedding[...], 1, scale)
+    return HeadWeights(self.head.kernel[...], 0, scale)
+
+  def logits(self, hidden_BTD: jax.Array) -> jax.Array:
+    """float32 [B, T, V]."""
+    return self.head_weights().logits(hidden_BTD)
+
+  def _context(self, batch: Batch, side: str, run: Pass) -> Context:
+    tokens = batch[f"{side}_input_tokens"]
+    rows = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+    key = run.key
+    if key is not None and side == "encoder":
+      key = jax.random.fold_in(key, 1)
+    return Context(
+      execution=run.execution,
+      segments_BT=batch.get(f"{side}_segment_ids", jnp.ones_like(tokens)),
+      positions_BT=batch.get(f"{side}_positions", rows),
+      prefix_BT=batch.get("decoder_causal_attention") if side == "decoder" else None,
+      dropout=self.spec.dropout,
+      key=key,
+      constrain=run.constrain,
+      batch_shards=run.batch_shards,
+    )
+
+  def _embed(self, tokens_BT: jax.Array, ctx: Context) -> jax.Array:
+    dtype = jnp.dtype(ctx.execution.compute_dtype)
+    x_BTD = self.token_embedder(tokens_BT, ctx.positions_BT, dtype)
+    x_BTD = ctx.constrain(x_BTD, ("batch", "length", "embed"))
+    return ctx.drop(x_BTD, "embed")
+
+
+class EncoderDecoderModel(DecoderModel):
+  """batch -> (hidden_BTD of the decoder, aux)."""
+
+  def __init__(self, spec: EncoderDecoder):
+    super().__init__(spec)
+    self.encoder = spec.encoder.build(spec.dim)
+
+  def __call__(self, batch: Batch, run: Pass = Pass()) -> tuple[jax.Array, dict]:
+    memory, encoder_aux = self.encode(batch, run)
+    hidden, _, aux = self.decode(batch, run, memory=memory)
+    return hidden, {k: aux.get(k, 0.0) + v for k, v in encoder_aux.items()} | aux
+
+  def encode(self, batch: Batch, run: Pass = Pass()) -> tuple[Memory, dict]:
+    """The encoder's output, computed once per batch or per generated sequence."""
+    ctx = self._context(batch, "encoder", run)
+    x_BTD = self._embed(batch["encoder_input_tokens"], ctx)
+    output_BSD, _, aux = self.encoder(x_BTD, ctx)
+    return Memory(output_BSD=output_BSD, segments_BS=ctx.segments_BT), aux

@@ -1,0 +1,160 @@
+"""Positions: how a layer knows where a token stands.
+
+You are in: models/components. Three places take a position: the embedding (`Learned`),
+queries and keys (`Rope`), and attention scores (`RelativeBias`).
+
+Shapes: B batch, T queries, S keys, N heads, H head dim.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from models.components.param import FanAverageUniform, Normal, declare
+from models.components.spec import spec
+
+
+@spec
+class Learned:
+  """A table of `length` absolute positions, added to the token embeddings."""
+
+  length: int
+  std: float = 0.02
+
+  def build(self, dim: int) -> LearnedLayer:
+    return LearnedLayer(self, dim)
+
+
+class LearnedLayer(nnx.Module):
+  """positions_BT -> [B, T, D]."""
+
+  def __init__(self, spec: Learned, dim: int):
+    self.length = spec.length
+    shape, axes = (spec.length, dim), ("abspos_buckets", "embed")
+    self.embedding = declare(shape, axes, Normal(std=spec.std))
+
+  def __call__(self, positions_BT: jax.Array) -> jax.Array:
+    if positions_BT.shape[1] > self.length:
+      raise ValueError(
+        f"A row of {positions_BT.shape[1]} tokens does not fit Learned.length="
+        f"{self.length}. Lower TASK_FEATURE_LENGTHS or raise the table's length."
+      )
+    return self.embedding[...][positions_BT]
+
+
+@spec
+class RelativeBias:
+  """T5's bucketed score bias (Raffel et al. 2020, arXiv:1910.10683, section 2.1).
+
+  Distances fall into `buckets`: half exact, half logarithmic up to `max_distance`. A
+  bidirectional table keeps apart the past and the future; the other kind sees the past.
+  """
+
+  buckets: int = 32
+  max_distance: int = 128
+  bidirectional: bool
+
+  def build(self, heads: int) -> RelativeBiasLayer:
+    return RelativeBiasLayer(self, heads)
+
+
+class RelativeBiasLayer(nnx.Module):
+  """Table [heads, buckets] -> score bias [1, N, T, S] (or [B, N, T, S] decoding)."""
+
+  def __init__(self, spec: RelativeBias, heads: int):
+    self.spec = spec
+    shape, axes = (heads, spec.buckets), ("heads", "relpos_buckets")
+    self.embedding = declare(shape, axes, FanAverageUniform())
+
+  def __call__(self, queries: int, keys: int) -> jax.Array:
+    """Bias of a whole sequence: row index decides, so packed rows need nothing else."""
+    width = queries + keys - 1
+    distance = jnp.arange(width) - (queries - 1)  # key - query, every one that occurs
+    one_hot = jax.nn.one_hot(relative_bucket(distance, self.spec), self.spec.buckets)
+    # A product and a skew, not a gather: the gradient is then a product and a sum,
+    # where a gather's would be a slow scatter of T x S values into `buckets`.
+    by_distance_NW = self.embedding[...] @ one_hot.T
+    return _skew(by_distance_NW, queries, keys)[None]
+
+  def at(self, query_index_BT: jax.Array, keys: int) -> jax.Array:
+    """Bias for queries at the given row indices, used while decoding."""
+    distance = jnp.arange(keys) - query_index_BT[..., None]
+    bias = self.embedding[...][:, relative_bucket(distance, self.spec)]
+    return jnp.moveaxis(bias, 0, 1)
+
+
+def _skew(by_distance_NW: jax.Array, queries: int, keys: int) -> jax.Array:
+  """bias[n, t, s] = by_distance[n, s - t + queries - 1], by reshaping alone."""
+  heads, width = by_distance_NW.shape
+  padded = jnp.pad(by_distance_NW, ((0, 0), (0, 1)))
+  rows = jnp.broadcast_to(padded[:, None], (heads, queries, width + 1))
+  rows = rows.reshape(heads, queries * (width + 1))[:, : queries * width]
+  return rows.reshape(heads, queries, width)[:, :, queries - 1 : queries - 1 + keys]
+
+
+def relative_bucket(distance: jax.Array, spec: RelativeBias) -> jax.Array:
+  """Bucket of key index minus query index, int32 of the same shape.
+
+  float32 with an epsilon as in mesh_tensorflow: at distances 16, 32, 64 the exact
+  logarithm is an integer and must not fall below it by rounding.
+  """
+  buckets, offset = spec.buckets, 0
+  if spec.bidirectional:
+    buckets //= 2
+    offset = jnp.where(distance > 0, buckets, 0)
+    distance = jnp.abs(distance)
+  else:
+    distance = jnp.maximum(-distance, 0)
+  exact = buckets // 2
+  ratio = distance.astype(jnp.float32) / exact
+  log = jnp.log(ratio + np.finfo(np.float32).eps)
+  far = log / math.log(spec.max_distance / exact) * (buckets - exact)
+  far = jnp.minimum(exact + far.astype(jnp.int32), buckets - 1)
+  return offset + jnp.where(distance < exact, distance, far)
+
+
+@spec
+class Llama3Scaling:
+  """Frequency scaling of LLaMA 3.1 (arXiv:2407.21783, section 3.4.2; released code).
+
+  Wavelengths above original / low are stretched by `factor`, those below original /
+  high kept, those between interpolated.
+  """
+
+  factor: float
+  low: float = 1.0
+  high: float = 4.0
+  original: int = 8192
+
+  def __call__(self, frequency: np.ndarray) -> np.ndarray:
+    turns = self.original * frequency / (2 * math.pi)
+    smooth = np.clip((turns - self.low) / (self.high - self.low), 0.0, 1.0)
+    return frequency * ((1.0 - smooth) / self.factor + smooth)
+
+
+@spec
+class Rope:
+  """Rotary positions (Su et al. 2021, arXiv:2104.09864), halves layout.
+
+  Dimension i of the first half of a head is rotated with dimension i of the second.
+  """
+
+  base: float = 10_000.0
+  scaling: Llama3Scaling | None = None
+
+  def __call__(self, x_BTNH: jax.Array, positions_BT: jax.Array) -> jax.Array:
+    half = x_BTNH.shape[-1] // 2
+    frequency = self.base ** -(np.arange(half, dtype=np.float64) / half)
+    if self.scaling is not None:
+      frequency = self.scaling(frequency)
+    # float32: an angle of some thousand radians has no digits left in 16 bits.
+    angle = positions_BT[..., None].astype(jnp.float32) * frequency.astype(np.float32)
+    cos, sin = jnp.cos(angle)[:, :, None], jnp.sin(angle)[:, :, None]
+    one, two = jnp.split(x_BTNH.astype(jnp.float32), 2, axis=-1)
+    rotated = jnp.concatenate([one * cos - two * sin, two * cos + one * sin], axis=-1)
+    return rotated.astype(x_BTNH.dtype)

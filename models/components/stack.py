@@ -1,0 +1,163 @@
+"""Stack: blocks in order. Equal blocks are stored stacked and run as one scanned loop.
+
+You are in: models/components. Families write `layers * (block,)`; equal neighbours and
+repeating patterns are found here by spec equality. Parameters are stacked per run of
+equal blocks whether the loop is scanned or unrolled, so `Execution` never changes what
+is on disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from models.components.context import Context
+from models.components.param import stacked
+from models.components.position import RelativeBias
+from models.components.spec import spec
+
+
+@spec
+class Stack:
+  """Blocks, an optional final norm, and a position bias that all layers share."""
+
+  blocks: tuple
+  final_norm: object = None
+  position: RelativeBias | None = None
+
+  def build(self, dim: int) -> StackLayer:
+    return StackLayer(self, dim)
+
+
+def runs(blocks: tuple) -> list[tuple[int, int, int]]:
+  """Splits blocks into (first, period, count) runs, longest cover first.
+
+  (a, a, a, b) -> [(0, 1, 3), (3, 1, 1)]; (a, b, a, b, c) -> [(0, 2, 2), (4, 1, 1)].
+  """
+  found, at = [], 0
+  while at < len(blocks):
+    best = (1, 1)
+    for period in range(1, (len(blocks) - at) // 2 + 1):
+      pattern = blocks[at : at + period]
+      count = 1
+      while blocks[at + count * period : at + (count + 1) * period] == pattern:
+        count += 1
+      if count > 1 and count * period > best[0] * best[1]:
+        best = (period, count)
+    found.append((at, *best))
+    at += best[0] * best[1]
+  return found
+
+
+class StackLayer(nnx.Module):
+  """x_BTD -> (x_BTD, cache, aux). Run `i` lives in `blocks_<number of its first layer>`."""
+
+  def __init__(self, spec: Stack, dim: int):
+    self.runs = tuple(runs(spec.blocks))
+    for first, period, count in self.runs:
+      for offset in range(period):
+        layers = tuple(range(first + offset, first + period * count, period))
+        block = spec.blocks[first + offset].build(dim)
+        setattr(self, f"blocks_{first + offset}", stacked(block, layers))
+    heads = spec.blocks[0].attention.heads
+    self.position = spec.position.build(heads) if spec.position else None
+    self.final_norm = spec.final_norm.build(dim) if spec.final_norm else None
+
+  def __call__(
+    self, x_BTD: jax.Array, ctx: Context, cache: dict | None = None
+  ) -> tuple[jax.Array, dict | None, dict]:
+    if self.position is not None:
+      ctx = _with_bias(ctx, self.position, x_BTD.shape[1], cache)
+    new_cache, aux = {}, {}
+    for run in self.runs:
+      x_BTD, run_cache, run_aux = self._run(run, x_BTD, ctx, cache)
+      new_cache |= run_cache
+      aux = {k: aux.get(k, 0.0) + v for k, v in run_aux.items()} | {
+        k: v for k, v in aux.items() if k not in run_aux
+      }
+    if self.final_norm is not None:
+      x_BTD = ctx.drop(self.final_norm(x_BTD), "final")
+    return x_BTD, (new_cache if cache is not None else None), aux
+
+  def _run(self, run, x_BTD, ctx, cache):
+    """One run of equal periods: a scan, or the same body in a Python loop."""
+    first, period, count = run
+    names = [f"blocks_{first + offset}" for offset in range(period)]
+    graphs, params = zip(*(nnx.split(getattr(self, n)) for n in names), strict=True)
+
+    def body(x_BTD, layer):
+      number, layer_params, layer_cache = layer
+      new_cache, aux = {}, {}
+      for offset, name in enumerate(names):
+        block = nnx.merge(graphs[offset], layer_params[offset])
+        block_cache = None if layer_cache is None else layer_cache[name]
+        x_BTD, new_cache[name], block_aux = block(
+          x_BTD, ctx.layer(number + offset), block_cache
+        )
+        aux = {k: aux.get(k, 0.0) + v for k, v in block_aux.items()}
+      return x_BTD, (new_cache, aux)
+
+    body = _remat(body, ctx.execution.remat)
+    numbers = first + period * jnp.arange(count)
+    old = None if cache is None else {name: cache[name] for name in names}
+    xs = (numbers, params, old)
+    if ctx.execution.scan and count > 1:
+      x_BTD, (new_cache, aux) = jax.lax.scan(body, x_BTD, xs)
+    else:
+      ys = []
+      for i in range(count):
+        x_BTD, y = body(x_BTD, jax.tree.map(lambda leaf, i=i: leaf[i], xs))
+        ys.append(y)
+      new_cache, aux = jax.tree.map(lambda *leaves: jnp.stack(leaves), *ys)
+    return x_BTD, new_cache, {k: jnp.sum(v) for k, v in aux.items()}
+
+  def empty_cache(self, batch: int, length: int, dtype: object) -> dict:
+    """Zeroed self-attention caches of every run, stacked like the parameters."""
+    caches = {}
+    for first, period, count in self.runs:
+      for offset in range(period):
+        name = f"blocks_{first + offset}"
+        shapes = getattr(self, name).empty_cache(batch, length, dtype)
+        caches[name] = {
+          "self": {k: jnp.zeros((count, *s.shape), s.dtype) for k, s in shapes.items()}
+        }
+    return caches
+
+  def cross_cache(self, memory_BSD: jax.Array) -> dict:
+    """Keys and values of the encoder's output for every layer, stacked."""
+    caches = {}
+    for first, period, _ in self.runs:
+      for offset in range(period):
+        name = f"blocks_{first + offset}"
+        graph, params = nnx.split(getattr(self, name))
+
+        def project(layer_params, graph=graph):
+          return nnx.merge(graph, layer_params).cross.project(memory_BSD)
+
+        caches[name] = {"cross": jax.lax.map(project, params)}
+    return caches
+
+
+def _with_bias(ctx: Context, position, queries: int, cache: dict | None) -> Context:
+  """The shared bias, computed once per forward pass."""
+  if cache is None:
+    return dataclasses.replace(ctx, bias=position(queries, queries))
+  keys = next(iter(cache.values()))["self"]["key"].shape[2]
+  index_BT = ctx.index_B[:, None] + jnp.arange(queries)
+  return dataclasses.replace(ctx, bias=position.at(index_BT, keys))
+
+
+def _remat(body, remat: str):
+  """What the backward pass recomputes (Chen et al. 2016, arXiv:1604.06174)."""
+  if remat == "none":
+    return body
+  policies = jax.checkpoint_policies
+  policy = policies.nothing_saveable
+  if remat == "dots":
+    policy = policies.dots_with_no_batch_dims_saveable
+  # Inside a scan the loop already prevents common-subexpression elimination.
+  return functools.partial(jax.checkpoint, policy=policy, prevent_cse=False)(body)
