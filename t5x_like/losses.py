@@ -195,8 +195,10 @@ def _chunk_gradient(call, x_BCD, kernel, d_logits):
   vocab_axis = 1 - call.embed_axis
   d_x = jax.lax.dot_general(d_logits, kernel, (((2,), (vocab_axis,)), ((), ())))
   d_x = d_x * jnp.asarray(call.scale, d_x.dtype)
-  pair = (x_BCD, d_logits) if call.embed_axis == 0 else (d_logits, x_BCD)
-  contract = (((0, 1), (0, 1)), ((), ()))
+  # Two dimensions: XLA then folds the transpose into the product (see dense.py).
+  flat = [a.reshape(-1, a.shape[-1]) for a in (x_BCD, d_logits)]
+  pair = flat if call.embed_axis == 0 else flat[::-1]
+  contract = (((0,), (0,)), ((), ()))
   d_w = jax.lax.dot_general(*pair, contract, preferred_element_type=jnp.float32)
   return d_x, d_w
 

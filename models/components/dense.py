@@ -6,8 +6,9 @@ so LoRA, quantization, sharding and weight import have exactly one seam.
 
 from __future__ import annotations
 
+import math
+
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from models.components.param import Constant, FanIn, declare
@@ -28,5 +29,11 @@ class Dense(nnx.Module):
     self.bias = declare(shape[rest], axes[rest], zero) if bias else None
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    y = jnp.tensordot(x, self.kernel[...].astype(x.dtype), self.inputs)
+    kernel = self.kernel[...].astype(x.dtype)
+    outputs = kernel.shape[self.inputs :]
+    fan_in = math.prod(kernel.shape[: self.inputs])
+    # Two dimensions on both sides: for the gradient's product over all tokens, XLA then
+    # folds the transpose into the product instead of copying the activation first.
+    y = x.reshape(-1, fan_in) @ kernel.reshape(fan_in, -1)
+    y = y.reshape(*x.shape[: x.ndim - self.inputs], *outputs)
     return y if self.bias is None else y + self.bias[...].astype(x.dtype)

@@ -1,0 +1,160 @@
+"""The step: batch -> model -> loss -> optimizer, as pure functions to be jitted.
+
+You are in: t5x_like. `train.py` compiles `train_step` once, with the state donated.
+Everything a step needs besides state and batch is in a `Plan`, fixed while tracing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from models.components import param
+from models.components.context import unconstrained
+from models.components.execution import Execution
+from models.components.model import Pass
+from t5x_like import optim
+from t5x_like.losses import CrossEntropy
+from t5x_like.state import TrainState
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+  """What is fixed for all steps of a run.
+
+  module: the model with declared parameters. transform: optax, without clipping.
+  clip: limit on the global gradient norm. microbatches: slices of the batch whose
+  gradients are summed before one update. ema: decay of the averaged parameters.
+  constrain, batch_shards: see `models.components.model.Pass`.
+  """
+
+  module: nnx.Module
+  loss: CrossEntropy = CrossEntropy()
+  transform: optax.GradientTransformation | None = None
+  clip: float | None = None
+  microbatches: int = 1
+  ema: float | None = None
+  seed: int = 0
+  execution: Execution = Execution()
+  constrain: Callable = unconstrained
+  batch_shards: int = 1
+
+
+def objective(
+  plan: Plan, params: dict, batch: Batch, key: jax.Array | None
+) -> tuple[jax.Array, Metrics]:
+  """The summed loss of a batch to minimize, and sums for metrics (see losses.py)."""
+  module = param.bind(plan.module, params)
+  run = Pass(
+    execution=plan.execution,
+    key=key,
+    constrain=plan.constrain,
+    batch_shards=plan.batch_shards,
+  )
+  hidden_BTD, aux = module(batch, run)
+  head = module.head_weights()
+  total, sums = plan.loss(
+    hidden_BTD,
+    head.kernel,
+    batch["decoder_target_tokens"],
+    batch["decoder_loss_weights"],
+    embed_axis=head.embed_axis,
+    scale=head.scale,
+    batch_shards=plan.batch_shards,
+  )
+  for name, value in aux.items():
+    # Auxiliary losses are means over tokens; weighting them like tokens keeps sums.
+    total = total + value * sums["weight"]
+    sums = sums | {name: value * sums["weight"]}
+  return total, sums
+
+
+def gradients(
+  plan: Plan, params: dict, batch: Batch, key: jax.Array | None
+) -> tuple[dict, Metrics]:
+  """Summed gradients over the batch, in `microbatches` slices one after another."""
+  grad = jax.grad(lambda p, b, k: objective(plan, p, b, k), has_aux=True)
+  if plan.microbatches == 1:
+    return grad(params, batch, key)
+  count = plan.microbatches
+
+  def slices(x: jax.Array) -> jax.Array:
+    # Slice i takes rows i, i + count, ...: an equal share of every device's rows.
+    return jnp.swapaxes(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 0, 1)
+
+  def add(total, piece):
+    number, micro = piece
+    micro_key = None if key is None else jax.random.fold_in(key, number)
+    new = grad(params, micro, micro_key)
+    return jax.tree.map(jnp.add, total, new), None
+
+  pieces = (jnp.arange(count), jax.tree.map(slices, batch))
+  first = jax.eval_shape(grad, params, jax.tree.map(lambda x: x[0], pieces[1]), key)
+  zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first)
+  return jax.lax.scan(add, zero, pieces)[0]
+
+
+def train_step(
+  plan: Plan, state: TrainState, batch: Batch
+) -> tuple[TrainState, Metrics]:
+  """One update. Metrics are scalars: loss in nats per weighted token, and so on.
+
+  A step whose loss or gradient is not finite changes nothing but the step counter, and
+  reports `skipped` = 1: NaN must never reach parameters or a checkpoint.
+  """
+  key = jax.random.fold_in(jax.random.key(plan.seed), state.step)
+  grads, sums = gradients(plan, state.params, batch, key)
+  weight = jnp.maximum(sums["weight"], 1.0)
+  grads = jax.tree.map(lambda g: g / weight, grads)
+  norm = optax.global_norm(grads)
+  finite = jnp.isfinite(norm) & jnp.isfinite(sums["loss"])
+  grads = optim.clip_by_global_norm(grads, norm, plan.clip)
+  updates, opt_state = plan.transform.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  new = (params, opt_state, _averaged(plan, state.extra, params))
+  old = (state.params, state.opt_state, state.extra)
+  # Selected, never multiplied: 0 * NaN is NaN.
+  params, opt_state, extra = jax.tree.map(
+    lambda n, o: jnp.where(finite, n, o), new, old
+  )
+  metrics = per_token(sums) | {
+    "gradient_norm": norm,
+    "skipped": 1.0 - finite.astype(jnp.float32),
+  }
+  return TrainState(state.step + 1, params, opt_state, extra), metrics
+
+
+def eval_step(plan: Plan, params: dict, batch: Batch) -> Metrics:
+  """Sums over a batch, without dropout: add them up, then `per_token`."""
+  return objective(plan, params, batch, None)[1]
+
+
+def per_token(sums: Metrics) -> Metrics:
+  """loss, z_loss (nats) and accuracy per weighted token, and the weight itself."""
+  weight = jnp.maximum(sums["weight"], 1.0)
+  metrics = {k: v / weight for k, v in sums.items() if k not in ("weight", "correct")}
+  return metrics | {
+    "accuracy": sums["correct"] / weight,
+    "target_tokens": sums["weight"],
+  }
+
+
+def parameter_norm(params: dict) -> jax.Array:
+  """Global L2 norm of all parameters."""
+  return optax.global_norm(params)
+
+
+def _averaged(plan: Plan, extra: dict, params: dict) -> dict:
+  """Exponential moving average (Polyak and Juditsky 1992), when the run keeps one."""
+  if plan.ema is None:
+    return extra
+  step = optax.incremental_update(params, extra["ema"], 1.0 - plan.ema)
+  return extra | {"ema": step}
