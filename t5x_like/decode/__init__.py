@@ -1,0 +1,1 @@
+"""Generating text: sampling.py (logits to a token), generate.py (the cached loop)."""
