@@ -10,16 +10,12 @@ Shapes: B batch, T queries, S keys, N heads, K kv heads, G = N / K, H head dim.
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 
-from models.components.mask import Causal, Sight, allowed
-
-MASKED = -1e10  # finite, so that a row without any visible key stays a number
-TILE_BYTES = 4 << 20  # scores computed at a time by `rows`: they stay in cache
-CAUSAL_BLOCK = 128  # queries that share one causal bound in `rows`
+from models.components.attend_rows import MASKED, rows_kernel
+from models.components.mask import Sight, allowed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,14 +41,14 @@ def attend(
   kernel: str = "auto",
 ) -> jax.Array:
   """Mixes values; [B, T, N, H] in the dtype of q. `bias` is [1 or B, N, T, S]."""
-  name, _ = choose(kernel, call, q_BTNH.shape, k_BSKH.shape, bias=bias is not None)
+  name, _ = choose(kernel, call, q_BTNH.shape, k_BSKH.shape, bias=None if bias is None else bias.shape)
   return KERNELS[name][0](call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key)
 
 
 def choose(
-  kernel: str, call: Attend, q: tuple, k: tuple, *, bias: bool
+  kernel: str, call: Attend, q: tuple, k: tuple, *, bias: tuple | None
 ) -> tuple[str, dict[str, str]]:
-  """The kernel that runs this case, and why each faster one was refused.
+  """The kernel that runs these shapes, and why each faster one was refused.
 
   Raises ValueError when a kernel was asked for by name and refuses the case.
   """
@@ -99,66 +95,6 @@ def _einsum(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
   return jnp.einsum("bkgts,bskh->btkgh", weights, v_BSKH).reshape(B, T, N, H)
 
 
-def _rows(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
-  """A few rows of the batch at a time, scores recomputed in the backward pass.
-
-  A tile of scores stays in cache and no [B, N, T, S] array is stored for the gradient.
-  With the batch sharded over devices, each step takes rows of every shard.
-  """
-  B, T, N, _ = q_BTNH.shape
-  S = k_BSKH.shape[1]
-  shards = call.batch_shards
-  rows = _divisor(B // shards, max(1, TILE_BYTES // (4 * N * T * S)))
-  steps = B // shards // rows
-
-  def split(x):
-    x = x.reshape(shards, steps, rows, *x.shape[1:])
-    return jnp.moveaxis(x, 1, 0).reshape(steps, shards * rows, *x.shape[3:])
-
-  def merge(x):
-    x = x.reshape(steps, shards, rows, *x.shape[2:])
-    return jnp.moveaxis(x, 0, 1).reshape(B, *x.shape[3:])
-
-  per_row = {"q": q_BTNH, "k": k_BSKH, "v": v_BSKH, "sight": sight}
-  per_row = jax.tree.map(split, per_row)
-  if key is not None:
-    per_row["key"] = jax.random.split(key, steps)
-  if bias is not None and bias.shape[0] == B and B > 1:
-    per_row["bias"], bias = split(bias), None
-
-  @functools.partial(jax.checkpoint, prevent_cse=False)
-  def tile(x):
-    return _causal_blocks(call, x, x.get("bias", bias))
-
-  if steps == 1:
-    return merge(tile(jax.tree.map(lambda x: x[0], per_row))[None])
-  return merge(jax.lax.map(tile, per_row))
-
-
-def _causal_blocks(call, x, bias):
-  """One tile; causal queries skip the keys that no query of their block may see."""
-  q, k, v, sight, key = x["q"], x["k"], x["v"], x["sight"], x.get("key")
-  T = q.shape[1]
-  block = CAUSAL_BLOCK
-  if not (call.aligned and isinstance(call.mask, Causal)) or T % block or T == block:
-    return _einsum(call, q, k, v, sight, bias, key)
-  out = []
-  for i in range(0, T, block):
-    end = i + block
-    part = Sight(
-      query_BT=sight.query_BT[:, i:end],
-      key_BS=sight.key_BS[:, :end],
-      query_segments_BT=sight.query_segments_BT[:, i:end],
-      key_segments_BS=sight.key_segments_BS[:, :end],
-    )
-    part_bias = None if bias is None else bias[:, :, i:end, :end]
-    part_key = None if key is None else jax.random.fold_in(key, i)
-    out.append(
-      _einsum(call, q[:, i:end], k[:, :end], v[:, :end], part, part_bias, part_key)
-    )
-  return jnp.concatenate(out, axis=1)
-
-
 def _cudnn(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
   """cuDNN's fused attention through `jax.nn.dot_product_attention`."""
   del key
@@ -177,11 +113,6 @@ def _cudnn(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
   )
 
 
-def _divisor(number: int, limit: int) -> int:
-  """The largest divisor of `number` that is at most `limit`."""
-  return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)
-
-
 def _einsum_refuses(call, q, k, bias) -> str | None:
   return None
 
@@ -189,8 +120,12 @@ def _einsum_refuses(call, q, k, bias) -> str | None:
 def _rows_refuses(call, q, k, bias) -> str | None:
   if q[0] % call.batch_shards:
     return f"batch {q[0]} does not divide over {call.batch_shards} batch shards"
+  if call.dropout:
+    return "attention dropout is computed by einsum"
   if q[1] == 1:
     return "one query a row has no score tile worth splitting"
+  if bias is not None and bias[0] != 1:
+    return "every row has a bias of its own"
   return None
 
 
@@ -209,7 +144,7 @@ def _cudnn_refuses(call, q, k, bias) -> str | None:
 # name -> (function, why it refuses a case or None)
 KERNELS = {
   "einsum": (_einsum, _einsum_refuses),
-  "rows": (_rows, _rows_refuses),
+  "rows": (rows_kernel, _rows_refuses),
   "cudnn": (_cudnn, _cudnn_refuses),
 }
 # Fastest first. cuDNN computes in 16 bits only, so on a GPU it is asked for by name.

@@ -1,0 +1,151 @@
+"""Engine: a run's model, optimizer and mesh, turned into compiled functions.
+
+You are in: t5x_like, between the configuration (`run.py`) and the loop (`train.py`).
+`Engine(run)` allocates nothing on the devices; `initial_state` and `abstract_state` do
+what they say, and each step function is compiled once, at first use.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import jax
+import numpy as np
+
+from models.components import attend, param
+from models.components.mask import Full
+from partitioning import place
+from partitioning.rules import PRESETS
+from t5x_like import state as states
+from t5x_like import step
+from t5x_like.run import Run
+from t5x_like.state import TrainState
+
+BATCH_AXES = ("data", "fsdp")  # mesh axes over which the rows of a batch are spread
+
+
+class Engine:
+  """Everything derived from a Run that touches devices."""
+
+  def __init__(self, run: Run):
+    self.run = run
+    self.mesh = run.mesh.build()
+    self.rules = PRESETS[run.rules] if isinstance(run.rules, str) else run.rules
+    self.batch_shards = math.prod(self.mesh.shape.get(a, 1) for a in BATCH_AXES)
+    _check_batch(run, self.batch_shards)
+    self.module = run.model.build()
+    self.declared = param.declarations(self.module)
+    axes = {path: declared.axes for path, declared in self.declared.items()}
+    self.transform = run.optimizer.build(axes)
+    self.plan = step.Plan(
+      module=self.module,
+      loss=run.loss,
+      transform=self.transform,
+      clip=run.optimizer.clip,
+      microbatches=run.microbatches,
+      ema=run.ema,
+      seed=run.seed,
+      execution=run.execution,
+      constrain=place.constrainer(self.mesh, self.rules),
+      batch_shards=self.batch_shards,
+    )
+    self._initial = functools.partial(
+      states.initial,
+      self.declared,
+      self.transform,
+      seed=run.seed,
+      ema=run.ema is not None,
+    )
+    self.shardings = self._shardings()
+    self.batch_sharding = place.batch_sharding(self.mesh, self.rules)
+
+  def _shardings(self) -> TrainState:
+    described = {p: (d.axes, d.shape) for p, d in self.declared.items()}
+    abstract = jax.eval_shape(self._initial)
+    return place.state_shardings(
+      described, abstract, rules=self.rules, mesh=self.mesh
+    )
+
+  def abstract_state(self) -> TrainState:
+    """Shapes, dtypes and shardings of the state; what a checkpoint is restored into."""
+    return jax.tree.map(
+      lambda leaf, s: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=s),
+      jax.eval_shape(self._initial),
+      self.shardings,
+    )
+
+  def initial_state(self) -> TrainState:
+    """The state before the first step, drawn in place: the same on any mesh."""
+    return jax.jit(self._initial, out_shardings=self.shardings)()
+
+  @functools.cached_property
+  def train_step(self):
+    """(state, batch) -> (state, metrics); the old state's memory is reused."""
+    return jax.jit(
+      functools.partial(step.train_step, self.plan),
+      donate_argnums=0,
+      out_shardings=(self.shardings, None),
+    )
+
+  @functools.cached_property
+  def eval_step(self):
+    """(params, batch) -> sums over the batch."""
+    return jax.jit(functools.partial(step.eval_step, self.plan))
+
+  @functools.cached_property
+  def parameter_norm(self):
+    """params -> global norm; asked for when a line is logged, not every step."""
+    return jax.jit(step.parameter_norm)
+
+  def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+    """This process's rows of a global batch, placed on the mesh."""
+    if jax.process_count() == 1:
+      return jax.device_put(batch, self.batch_sharding)
+    make = functools.partial(
+      jax.make_array_from_process_local_data, self.batch_sharding
+    )
+    return {name: make(rows) for name, rows in batch.items()}
+
+  def kernels(self, lengths: dict[str, int]) -> dict[str, str]:
+    """Attention kernels this run uses, with the reasons faster ones were refused."""
+    chosen = {}
+    for side in ("encoder", "decoder"):
+      stack = getattr(self.run.model, side, None)
+      if stack is None:
+        continue
+      for part, spec in (
+        ("self", stack.blocks[0].attention),
+        ("cross", stack.blocks[0].cross),
+      ):
+        if spec is not None:
+          keys = lengths["encoder"] if part == "cross" else lengths[side]
+          chosen[f"{side} {part}-attention"] = self._kernel(spec, lengths[side], keys)
+    return chosen
+
+  def _kernel(self, spec, queries: int, keys: int) -> str:
+    call = attend.Attend(
+      mask=spec.mask or Full(),
+      scale=1.0,
+      dropout=self.run.model.dropout,
+      aligned=queries == keys,
+      batch_shards=self.batch_shards,
+    )
+    rows = self.run.batch // self.run.microbatches
+    q = (rows, queries, spec.heads, spec.head_dim)
+    k = (rows, keys, spec.kv_heads or spec.heads, spec.head_dim)
+    name, refused = attend.choose(
+      self.run.execution.attention, call, q, k, bias=None
+    )
+    reasons = "; ".join(f"{other} refused: {why}" for other, why in refused.items())
+    return f"{name} ({reasons})" if reasons else name
+
+
+def _check_batch(run: Run, shards: int) -> None:
+  rows = run.batch // run.microbatches
+  if run.batch % run.microbatches or rows % shards:
+    raise ValueError(
+      f"BATCH_SIZE={run.batch} does not divide over {run.microbatches} microbatches "
+      f"of rows on {shards} devices (mesh axes {', '.join(BATCH_AXES)}). Use a multiple "
+      f"of {run.microbatches * shards}, or change Run.microbatches or the mesh."
+    )
