@@ -1,0 +1,133 @@
+"""Inference: text in, text out, with any model this project trains.
+
+You are in: t5x_like. Used by the `infer` verb, and by the loop for the samples it
+writes at every evaluation. `Writer` turns lines of text into rows for `generate`.
+
+An encoder-decoder reads its input through the encoder; `<extra_id_0>` in the text is
+the sentinel of that number, so "The function returns <extra_id_0> if ..." asks for the
+words that are missing. A decoder continues the text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from models.components.mask import PrefixCausal
+from models.components.model import EncoderDecoder
+from t5x_like.decode.generate import Generation, generate
+from t5x_like.decode.sampling import Sampling
+from t5x_like.engine import Engine
+
+SENTINEL = re.compile(r"(<extra_id_\d+>)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+  """One result: the input text, the output text, its ids and summed log-probability."""
+
+  input: str
+  prediction: str
+  prediction_tokens: list[int]
+  score: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Writer:
+  """Generates text with one model.
+
+  length: input tokens a row may have; longer inputs raise ValueError. tokens: at most
+  this many are generated. decodes: samples for each input.
+  """
+
+  engine: Engine
+  vocabulary: object
+  length: int
+  tokens: int
+  sampling: Sampling = Sampling()
+  decodes: int = 1
+  rows: int = 8
+
+  def __call__(self, params: dict, texts: list[str], *, seed: int) -> Iterator[Written]:
+    """Yields `decodes` results for each text, in order."""
+    repeated = [text for text in texts for _ in range(self.decodes)]
+    key = jax.random.key(seed)
+    for start in range(0, len(repeated), self.rows):
+      group = repeated[start : start + self.rows]
+      batch = self._batch([self.encode(text) for text in group])
+      out, scores = generate(
+        self.engine.module,
+        self._generation,
+        dataclasses.replace(self.engine.run.execution, attention="auto"),
+        params,
+        batch,
+        jax.random.fold_in(key, start),
+      )
+      out, scores = jax.device_get((out, scores))
+      for text, ids, score in zip(group, out.tolist(), scores.tolist(), strict=False):
+        yield Written(text, self.vocabulary.decode(ids), ids, score)
+
+  def encode(self, text: str) -> list[int]:
+    """Ids of a text whose `<extra_id_n>` stand for sentinels."""
+    ids: list[int] = []
+    for piece in SENTINEL.split(text):
+      if SENTINEL.fullmatch(piece):
+        ids.append(self.vocabulary.sentinel(int(piece[len("<extra_id_") : -1])))
+      elif piece:
+        ids.extend(int(i) for i in self.vocabulary.encode(piece))
+    if self._encoder:
+      ids.append(self.vocabulary.eos_id)
+    if len(ids) > self.length:
+      raise ValueError(
+        f"The input {text[:40]!r}... has {len(ids)} tokens, the model's inputs have "
+        f"{self.length}. Shorten it."
+      )
+    return ids
+
+  @functools.cached_property
+  def _encoder(self) -> bool:
+    return isinstance(self.engine.run.model, EncoderDecoder)
+
+  @functools.cached_property
+  def _generation(self) -> Generation:
+    mask = self.engine.run.model.decoder.blocks[0].attention.mask
+    return Generation(
+      tokens=self.tokens,
+      eos=self.vocabulary.eos_id,
+      ids=self.vocabulary.size,
+      sampling=self.sampling,
+      bidirectional_prompt=isinstance(mask, PrefixCausal),
+    )
+
+  def _batch(self, rows: list[list[int]]) -> dict[str, np.ndarray]:
+    """Fixed shapes, whatever the texts, so that one compilation serves them all."""
+    rows = rows + [[]] * (self.rows - len(rows))
+    tokens = np.zeros((self.rows, self.length), np.int32)
+    for row, ids in enumerate(rows):
+      tokens[row, : len(ids)] = ids
+    lengths = np.array([len(ids) for ids in rows], np.int32)
+    if not self._encoder:
+      return {"prompt_tokens": tokens, "prompt_lengths": lengths}
+    return {
+      "prompt_tokens": np.zeros((self.rows, 0), np.int32),
+      "prompt_lengths": np.zeros(self.rows, np.int32),
+      "encoder_input_tokens": tokens,
+      "encoder_segment_ids": (
+        np.arange(self.length)[None] < lengths[:, None]
+      ).astype(np.int32),
+    }
+
+
+def filled(text: str, prediction: str) -> str:
+  """The input with every sentinel replaced by what the model put there, in brackets."""
+  parts = SENTINEL.split(prediction)
+  answers = {
+    sentinel: answer.strip()
+    for sentinel, answer in zip(parts[1::2], parts[2::2], strict=False)
+  }
+  return SENTINEL.sub(lambda m: f"[{answers.get(m.group(1), '')}]", text)

@@ -1,0 +1,244 @@
+"""The loop: restore, iterate, step, log, evaluate, save. Read it top to bottom.
+
+You are in: t5x_like, top. `train(run)` is everything the `train` verb does. It holds no
+mathematics (step.py), no placement (engine.py) and no format (checkpoint.py,
+metrics.py): only their order.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+
+import jax
+import numpy as np
+
+from models.components import flops
+from t5x_like import evaluate, infer, metrics, plot, signals
+from t5x_like.checkpoint import Checkpointer, restore_params
+from t5x_like.data.pipeline import Pipeline
+from t5x_like.engine import Engine
+from t5x_like.rundir import RunDirectory
+from t5x_like.run import Run
+from t5x_like.state import TrainState
+
+
+def train(run: Run, *, config_text: str, identity: dict) -> int:
+  """Runs until `run.steps`, a signal or RUN/STOP; returns the exit status.
+
+  0: the run is complete. 128 + n: stopped by signal n, after a durable checkpoint; the
+  same command goes on from there. Raises ValueError for what a user can mend.
+  """
+  with RunDirectory(run.model_dir) as directory:
+    directory.check_identity(identity)
+    directory.write_config(config_text)
+    with Checkpointer(directory.checkpoints, **run.checkpoint.options()) as checkpoints:
+      if (checkpoints.latest() or -1) >= run.steps:
+        say(complete(run, directory))
+        return 0
+      with signals.Stop(directory.path) as stop:
+        return _Loop(run, directory, checkpoints, stop).run_to_end()
+
+
+class _Loop:
+  """The parts of one training run, and the order in which they act."""
+
+  def __init__(self, run: Run, directory: RunDirectory, checkpoints, stop):
+    self.run, self.directory = run, directory
+    self.checkpoints, self.stop = checkpoints, stop
+    self.engine = Engine(run)
+    self.pipeline = Pipeline(
+      run.task,
+      lengths=run.lengths,
+      batch=run.batch,
+      seed=run.seed,
+      data_dir=run.data_dir,
+      workers=run.data_workers,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+    say(self.pipeline.describe())
+
+  def run_to_end(self) -> int:
+    run, stop = self.run, self.stop
+    state, data_state, step = self._start()
+    self._announce(step)
+    ledger = metrics.Ledger(
+      self.directory.path, resume_step=step, tensorboard=run.log.tensorboard
+    )
+    progress = metrics.Progress(run.steps, start=step)
+    window = metrics.Window()
+    batches = self.pipeline.batches(data_state)
+    previous = None
+    with ledger, progress:
+      while step < run.steps and not stop.requested:
+        # ---- data: this process's rows of global batch number `step`
+        window.waiting()
+        batch, data_state = next(batches)
+        window.arrived(batch)
+        # ---- step: dispatched; the previous one is awaited, so the host runs one ahead
+        state, new = self.engine.train_step(state, self.engine.put(batch))
+        if previous is not None:
+          jax.block_until_ready(previous)
+        previous = new
+        window.add(new)
+        step += 1
+        if step == self.first_step + 1:
+          self._after_first(new)
+        # ---- log
+        last = step == run.steps or stop.requested
+        if step % run.log.period == 0 or last:
+          ledger.write(step, self._values(step, state, window, data_state))
+          progress.update(step, ledger.last)
+        # ---- evaluate
+        held_out = {}
+        if run.evaluation.due(step, run.steps):
+          held_out = self._evaluate(step, state, ledger)
+          progress.note(step, held_out)
+          window.restart()
+        # ---- save
+        if run.checkpoint.due(step, run.steps) or stop.requested:
+          self._save(step, state, data_state, held_out)
+          window.restart()
+      batches.close()
+      self.checkpoints.wait()
+    return self._finish(step)
+
+  def _start(self) -> tuple[TrainState, dict | None, int]:
+    """The newest checkpoint of this run, another run's parameters, or a fresh draw."""
+    run, step = self.run, self.checkpoints.latest()
+    if step is not None:
+      abstract = self.engine.abstract_state()
+      state, data_state, _ = self.checkpoints.restore(abstract, step)
+      say(f"continuing from step {step} in {self.directory.path}")
+    else:
+      state, data_state, step = self.engine.initial_state(), None, 0
+      if run.restore_from:
+        params = restore_params(run.restore_from, self.engine.abstract_state().params)
+        state = self.engine.with_params(state, params)
+        say(f"starting from the parameters of {run.restore_from}")
+    self.first_step = step
+    return state, data_state, step
+
+  def _announce(self, step: int) -> None:
+    run = self.run
+    shapes = self.pipeline.shapes()
+    self.lengths = {
+      side: shapes[f"{side}_input_tokens"][1]
+      for side in ("encoder", "decoder")
+      if f"{side}_input_tokens" in shapes
+    }
+    self.flops = flops.step_flops(run.model, batch=run.batch, lengths=self.lengths)
+    self.rates = metrics.Rates(
+      flops_per_step=self.flops,
+      examples_per_step=run.batch,
+      devices=jax.device_count(),
+      device_kind=jax.devices()[0].device_kind,
+      dtype=run.execution.compute_dtype,
+    )
+    count = sum(d.size for d in self.engine.declared.values())
+    mesh = " x ".join(f"{k} {v}" for k, v in self.engine.mesh.shape.items())
+    say(f"model: {count:,} parameters; {self.flops / 1e9:,.1f} GFLOP a step")
+    say(f"devices: {jax.device_count()} x {jax.devices()[0].device_kind}; mesh {mesh}")
+    for place, kernel in self.engine.kernels(self.lengths).items():
+      say(f"attention kernel, {place}: {kernel}")
+    say(f"compiling the training step; steps {step} to {run.steps}")
+    self.started = time.monotonic()
+
+  def _after_first(self, new: dict) -> None:
+    jax.block_until_ready(new)
+    say(f"first step done after {time.monotonic() - self.started:.1f} s")
+    # What exists now lives as long as the run; a collector that walks it again and
+    # again would stall single steps.
+    gc.collect()
+    gc.freeze()
+
+  def _values(self, step: int, state: TrainState, window, data_state: dict) -> dict:
+    """One line of the ledger: means over the steps since the last one."""
+    values, seconds, steps = window.close()
+    values["learning_rate"] = float(self.run.optimizer.learning_rate(step - 1))
+    values["parameter_norm"] = float(self.engine.parameter_norm(state.params))
+    values |= self.rates(seconds, steps, values)
+    values["epoch"] = self.pipeline.epoch(data_state)
+    return values
+
+  def _evaluate(self, step: int, state: TrainState, ledger) -> dict[str, float]:
+    """Held-out losses, and samples, of the averaged parameters if there are any."""
+    run = self.run
+    params = state.extra.get("ema", state.params)
+    rows = evaluate.first(self.pipeline.evaluation(), run.evaluation.batches)
+    kept = []
+
+    def remember(batches):
+      for batch in batches:
+        if not kept:
+          kept.append(batch)
+        yield batch
+
+    values = evaluate.losses(self.engine, params, remember(rows))
+    values = {f"validation/{name}": value for name, value in values.items()}
+    ledger.write(step, values)
+    if run.evaluation.samples and jax.process_count() == 1:
+      self._samples(step, params, kept[0])
+    return values
+
+  def _samples(self, step: int, params: dict, batch: dict[str, np.ndarray]) -> None:
+    """Writes what the model says to the first rows of the validation data."""
+    found = infer.continue_rows(
+      self.engine,
+      params,
+      batch,
+      vocabulary=self.pipeline.vocabulary,
+      count=self.run.evaluation.samples,
+    )
+    path = self.directory.samples / f"{step:08d}.jsonl"
+    lines = [json.dumps(sample, ensure_ascii=False) for sample in found]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+  def _save(self, step: int, state: TrainState, data_state: dict, held_out: dict):
+    saved = self.checkpoints.save(
+      step,
+      state,
+      data=data_state,
+      meta={"step": step, "model_dir": str(self.directory.path)},
+      metrics=held_out or None,
+    )
+    assert saved, f"the checkpoint manager did not accept step {step}"
+
+  def _finish(self, step: int) -> int:
+    picture = plot.plot_loss(self.directory.path)
+    if step < self.run.steps:
+      say(
+        f"stopped by {self.stop.reason}: step {step} is saved in "
+        f"{self.directory.checkpoints}. Run the same command to go on."
+      )
+      return self.stop.status
+    self.directory.write_summary({"step": step, "complete": True})
+    say(complete(self.run, self.directory))
+    if picture:
+      say(f"  loss curve   {picture}")
+    return 0
+
+
+def complete(run: Run, directory: RunDirectory) -> str:
+  """What a finished run tells its user."""
+  path = directory.path
+  return "\n".join(
+    [
+      f"The run in {path} is complete: {run.steps} steps. What can be done next:",
+      f"  go on        the same command with --gin.TRAIN_STEPS={2 * run.steps}",
+      f"  evaluate     t5x_like eval --model_dir={path}",
+      f"  try it       t5x_like infer --model_dir={path} --prompt='...'",
+      f"  look at it   {path}/metrics.jsonl, {path}/samples/, "
+      f"tensorboard --logdir={path}",
+      f"  checkpoints  {directory.checkpoints}",
+    ]
+  )
+
+
+def say(text: str) -> None:
+  """One line to the user, from one process only."""
+  if jax.process_index() == 0:
+    print(text, file=sys.stderr, flush=True)
