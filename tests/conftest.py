@@ -1,0 +1,46 @@
+"""What every test shares: the CPU, one compilation cache, and `--update-golden`.
+
+You are in: tests. Compiled programs are kept under .cache/jax-tests, so a second run of
+the suite compiles next to nothing. Tests that need several devices or another
+environment start processes of their own.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Modules that test files share, such as models/hf_weights.py: importlib mode leaves the
+# search path alone.
+sys.path.insert(0, str(ROOT / "tests" / "models"))
+
+if "JAX_PLATFORMS" not in os.environ:
+  # Tolerances are those of float32 on a CPU; accelerators multiply in fewer bits.
+  jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax-tests"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_addoption(parser):
+  parser.addoption(
+    "--update-golden",
+    action="store_true",
+    help="write the files under tests/golden instead of comparing with them",
+  )
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+  """The repository."""
+  return ROOT
+
+
+@pytest.fixture
+def update_golden(request) -> bool:
+  """Whether golden files are to be written."""
+  return request.config.getoption("--update-golden")
