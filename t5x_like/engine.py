@@ -12,14 +12,14 @@ import math
 
 import jax
 import numpy as np
+from partitioning.rules import PRESETS
+from t5x_like.run import Run
 
 from models.components import attend, param
 from models.components.mask import Full
 from partitioning import place
-from partitioning.rules import PRESETS
 from t5x_like import state as states
 from t5x_like import step
-from t5x_like.run import Run
 from t5x_like.state import TrainState
 
 BATCH_AXES = ("data", "fsdp")  # mesh axes over which the rows of a batch are spread
@@ -63,9 +63,7 @@ class Engine:
   def _shardings(self) -> TrainState:
     described = {p: (d.axes, d.shape) for p, d in self.declared.items()}
     abstract = jax.eval_shape(self._initial)
-    return place.state_shardings(
-      described, abstract, rules=self.rules, mesh=self.mesh
-    )
+    return place.state_shardings(described, abstract, rules=self.rules, mesh=self.mesh)
 
   def abstract_state(self) -> TrainState:
     """Shapes, dtypes and shardings of the state; what a checkpoint is restored into."""
@@ -134,9 +132,7 @@ class Engine:
     rows = self.run.batch // self.run.microbatches
     q = (rows, queries, spec.heads, spec.head_dim)
     k = (rows, keys, spec.kv_heads or spec.heads, spec.head_dim)
-    name, refused = attend.choose(
-      self.run.execution.attention, call, q, k, bias=None
-    )
+    name, refused = attend.choose(self.run.execution.attention, call, q, k, bias=None)
     reasons = "; ".join(f"{other} refused: {why}" for other, why in refused.items())
     return f"{name} ({reasons})" if reasons else name
 

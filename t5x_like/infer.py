@@ -117,9 +117,9 @@ class Writer:
       "prompt_tokens": np.zeros((self.rows, 0), np.int32),
       "prompt_lengths": np.zeros(self.rows, np.int32),
       "encoder_input_tokens": tokens,
-      "encoder_segment_ids": (
-        np.arange(self.length)[None] < lengths[:, None]
-      ).astype(np.int32),
+      "encoder_segment_ids": (np.arange(self.length)[None] < lengths[:, None]).astype(
+        np.int32
+      ),
     }
 
 

@@ -162,8 +162,8 @@ def _chunk(call, x_BCD, kernel, targets_BC, weights_BC, gradient):
   exp = jnp.exp(logits - top[..., None])
   total = jnp.sum(exp, axis=-1)
   log_z = jnp.log(total) + top
-  is_target = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2) == (
-    targets_BC[..., None]
+  is_target = (
+    jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2) == (targets_BC[..., None])
   )
   target = jnp.sum(jnp.where(is_target, logits, 0.0), axis=-1)
   loss = log_z - target

@@ -41,7 +41,9 @@ def attend(
   kernel: str = "auto",
 ) -> jax.Array:
   """Mixes values; [B, T, N, H] in the dtype of q. `bias` is [1 or B, N, T, S]."""
-  name, _ = choose(kernel, call, q_BTNH.shape, k_BSKH.shape, bias=None if bias is None else bias.shape)
+  name, _ = choose(
+    kernel, call, q_BTNH.shape, k_BSKH.shape, bias=None if bias is None else bias.shape
+  )
   return KERNELS[name][0](call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key)
 
 

@@ -68,7 +68,7 @@ def _tiles(blocks, q, k, v, bias, sight, mask):
 
 
 def _forward(blocks, q, k, v, bias, sight, mask):
-  def tile(x):
+  def tile(_, x):
     q, k, v, sight = x
     outs, log_sums = [], []
     for first, last, keys in blocks:
@@ -83,9 +83,9 @@ def _forward(blocks, q, k, v, bias, sight, mask):
       )
       outs.append((out / total).astype(q.dtype))
       log_sums.append((top + jnp.log(total))[..., 0])
-    return jnp.concatenate(outs, axis=3), jnp.concatenate(log_sums, axis=3)
+    return None, (jnp.concatenate(outs, axis=3), jnp.concatenate(log_sums, axis=3))
 
-  out, log_sum = jax.lax.map(tile, (q, k, v, sight))
+  _, (out, log_sum) = jax.lax.scan(tile, None, (q, k, v, sight))
   return out, (q, k, v, bias, sight, out, log_sum)
 
 
@@ -134,7 +134,9 @@ def _scores(q_RKGTH, k_RKSH):
   """[R, K, G, T, S]; the G heads of a group are rows of one product."""
   R, K, G, T, H = q_RKGTH.shape
   flat = q_RKGTH.reshape(R, K, G * T, H)
-  scores = jnp.einsum("rkxh,rksh->rkxs", flat, k_RKSH, preferred_element_type=jnp.float32)
+  scores = jnp.einsum(
+    "rkxh,rksh->rkxs", flat, k_RKSH, preferred_element_type=jnp.float32
+  )
   return scores.reshape(R, K, G, T, -1)
 
 
