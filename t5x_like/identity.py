@@ -1,0 +1,64 @@
+"""Identity: what makes two runs the same run, as nested dictionaries.
+
+You are in: t5x_like, pure part. Upstream: a Run. Downstream: rundir.py compares it with
+the one stored in the run directory and shows the difference. In it: what decides the
+parameters after step k. Not in it: where files lie, how long the run lasts, what is
+reported or saved when, and how and where it is computed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+
+# Fields of Run that do not change what step k computes, rounding aside.
+OUTSIDE = frozenset(
+  "model_dir steps execution mesh rules microbatches evaluation checkpoint log data_dir "
+  "data_workers compilation_cache swaps".split()
+)
+# Fields, anywhere, that say where something lies: its last part alone is kept, so that
+# moving a folder is no change and taking another file is one.
+PATHS = frozenset({"path", "pattern", "restore_from"})
+ELSEWHERE = frozenset({"data_dir"})
+
+
+def identity(run: object) -> dict[str, object]:
+  """Nested dictionaries of JSON values that define a run."""
+  return {
+    field.name: _plain(getattr(run, field.name), field.name)
+    for field in dataclasses.fields(run)
+    if field.name not in OUTSIDE
+  }
+
+
+def _plain(value: object, name: str) -> object:
+  if name in PATHS and isinstance(value, str):
+    return os.path.basename(value.rstrip("/"))
+  if dataclasses.is_dataclass(value):
+    fields = {
+      field.name: _plain(getattr(value, field.name), field.name)
+      for field in dataclasses.fields(value)
+      if field.name not in ELSEWHERE
+    }
+    return {"is": type(value).__name__} | fields
+  if isinstance(value, dict):
+    return {str(key): _plain(item, str(key)) for key, item in value.items()}
+  if isinstance(value, (list, tuple)):
+    return _folded(value, name)
+  if isinstance(value, (str, int, float, bool, type(None))):
+    return value
+  # optax and user functions: the name is what can be compared between processes.
+  return getattr(value, "__qualname__", type(value).__name__)
+
+
+def _folded(items: list | tuple, name: str) -> object:
+  """A list; of specs, {"0-11": spec, ...} with equal neighbours told once."""
+  if not any(dataclasses.is_dataclass(item) for item in items):
+    return [_plain(item, name) for item in items]
+  folded, at = {}, 0
+  for item, group in itertools.groupby(items):
+    count = len(list(group))
+    folded[str(at) if count == 1 else f"{at}-{at + count - 1}"] = _plain(item, name)
+    at += count
+  return folded

@@ -1,0 +1,435 @@
+"""The command line: verbs and flags, nothing else.
+
+You are in: t5x_like, the edge. `t5x_like VERB ...` (or `python -m t5x_like.main VERB
+...`). Flags are T5X's where T5X has them. A verb is a function below; it imports what it
+needs when it runs, so that `--help` and mistakes in a configuration answer at once.
+
+Exit status: 0 done; 2 something the user can mend, told in one line; 128 + n stopped by
+signal n after saving; 1 a bug, with its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+
+from t5x_like.statements import COMMAND_LINE, ConfigError, nearest
+
+OUR_CODE = tuple(
+  str(pathlib.Path(__file__).resolve().parent.parent / package) + os.sep
+  for package in ("t5x_like", "models", "partitioning")
+)
+
+EXAMPLES = {
+  "train": """\
+  t5x_like train --gin_file=models/t5_1_1/small.gin --gin_file=runs/pretrain.gin \\
+    --gin.MIXTURE_OR_TASK_NAME=python_docs --gin.MODEL_DIR=/tmp/run \\
+    --gin.TASK_FEATURE_LENGTHS="{'inputs': 512, 'targets': 114}" --gin.TRAIN_STEPS=10000
+
+The same command again continues the run. --dry_run shows what would be trained.""",
+  "eval": """\
+  t5x_like eval --model_dir=/tmp/run
+  t5x_like eval --model_dir=/tmp/run --step=5000 --gin.EVAL_STEPS=None --json""",
+  "infer": """\
+  t5x_like infer --model_dir=/tmp/run --prompt="The function returns <extra_id_0>." --fill
+  t5x_like infer --model_dir=/tmp/run --input=questions.txt --output=answers.jsonl \\
+    --temperature=0.7 --topp=0.9""",
+  "inspect": """\
+  t5x_like inspect --gin_file=models/t5_1_1/small.gin
+  t5x_like inspect --model_dir=/tmp/run --json
+  t5x_like inspect --gin_file=models/llama2/7b.gin --gin_file=runs/pretrain.gin ... \\
+    --devices=8 --gin.mesh.Mesh.fsdp=8""",
+}
+SUMMARIES = {
+  "train": "Train a model, or continue a run.",
+  "eval": "Loss and accuracy of a trained model on held-out data.",
+  "infer": "Text in, text out, with a trained model.",
+  "inspect": "What a configuration means: model, parameters, memory, FLOPs.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs one verb and returns the exit status."""
+  real = argv is None
+  words = list(sys.argv[1:] if real else argv)
+  debug = "--debug" in words
+  try:
+    with _user_errors(debug):
+      arguments = parse_arguments(words)
+      if arguments is None:
+        return 0
+      return VERBS[arguments.verb](arguments, real)
+  except _Exit as exit:
+    return exit.status
+
+
+def train(arguments: argparse.Namespace, real: bool) -> int:
+  """The verb `train`."""
+  config, run = _load(arguments, real)
+  if arguments.dry_run:
+    return _inspect(arguments, config, run)
+  from t5x_like import identity
+  from t5x_like import train as loop
+
+  return loop.train(run, config_text=config.text(), identity=identity.identity(run))
+
+
+def evaluate(arguments: argparse.Namespace, real: bool) -> int:
+  """The verb `eval`."""
+  config, run = _load(arguments, real)
+  if arguments.dry_run:
+    return _inspect(arguments, config, run)
+  from t5x_like import evaluate as evaluation
+
+  checkpoint = _checkpoint(arguments, run)
+  values = evaluation.evaluate(run, checkpoint=checkpoint, step=arguments.step)
+  if arguments.json:
+    print(json.dumps(values))
+  else:
+    width = max(map(len, values))
+    for name, value in values.items():
+      print(
+        f"{name:<{width}}  {value:,}"
+        if isinstance(value, int)
+        else f"{name:<{width}}  {value:.6g}"
+      )
+  return 0
+
+
+def infer(arguments: argparse.Namespace, real: bool) -> int:
+  """The verb `infer`."""
+  texts = _texts(arguments)
+  config, run = _load(arguments, real)
+  if arguments.dry_run:
+    return _inspect(arguments, config, run)
+  from t5x_like import infer as inference
+  from t5x_like.decode.sampling import Sampling
+
+  written = inference.infer(
+    run,
+    texts,
+    checkpoint=_checkpoint(arguments, run),
+    step=arguments.step,
+    sampling=Sampling(
+      temperature=arguments.temperature, topk=arguments.topk, topp=arguments.topp
+    ),
+    decodes=arguments.num_decodes,
+    tokens=arguments.max_decode_len,
+    seed=arguments.seed,
+  )
+  as_json = arguments.json or arguments.output is not None
+  with _output(arguments.output) as file:
+    for item in written:
+      if as_json:
+        print(json.dumps(dataclasses.asdict(item), ensure_ascii=False), file=file)
+      elif arguments.fill:
+        print(inference.filled(item.input, item.prediction), file=file)
+      else:
+        print(item.prediction, file=file)
+      file.flush()
+  return 0
+
+
+def inspect(arguments: argparse.Namespace, real: bool) -> int:
+  """The verb `inspect`; files that describe a model alone are enough."""
+  config = _parse(arguments)
+  if config.whole:
+    return _inspect(arguments, *_load(arguments, real))
+  from t5x_like import inspect as inspection
+
+  _prepare(arguments, real)
+  inspection.show_model(config.build_model(), as_json=arguments.json)
+  return 0
+
+
+VERBS: dict[str, Callable[[argparse.Namespace, bool], int]] = {
+  "train": train,
+  "eval": evaluate,
+  "infer": infer,
+  "inspect": inspect,
+}
+
+
+def _parse(arguments: argparse.Namespace):
+  """The configuration that the flags name; no JAX yet."""
+  from t5x_like import config
+
+  files, bindings = list(arguments.gin_file), list(arguments.gin_bindings)
+  if arguments.model_dir is not None:
+    written = os.path.join(os.path.expanduser(arguments.model_dir), "config.gin")
+    if not os.path.isfile(written):
+      raise ConfigError(
+        f"--model_dir={arguments.model_dir} holds no config.gin; give the folder of a "
+        "run (its MODEL_DIR)."
+      )
+    files.insert(0, os.path.abspath(written))
+    bindings.insert(0, f"run.Run.model_dir = {os.path.dirname(files[0])!r}")
+  if arguments.data_dir is not None:
+    bindings.append(f"run.Run.data_dir = {arguments.data_dir!r}")
+  paths = [p for part in arguments.gin_search_paths for p in part.split(",") if p]
+  return config.parse(files, bindings, paths)
+
+
+def _load(arguments: argparse.Namespace, real: bool):
+  """(configuration, Run). Mistakes that need no JAX are found before it is imported."""
+  config = _parse(arguments)
+  config.check()
+  _prepare(arguments, real)
+  return config, config.build()
+
+
+def _prepare(arguments: argparse.Namespace, real: bool) -> None:
+  """What must happen before JAX looks for devices."""
+  if real:
+    from t5x_like import host
+
+    host.prepare()
+  if arguments.devices:
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", arguments.devices)
+  if arguments.dry_run or arguments.verb == "inspect":
+    return
+  from partitioning import mesh
+
+  mesh.initialize_distributed(
+    coordinator_address=arguments.coordinator_address,
+    process_count=arguments.process_count,
+    process_index=arguments.process_index,
+  )
+
+
+def _inspect(arguments: argparse.Namespace, config, run) -> int:
+  from t5x_like import inspect as inspection
+
+  inspection.show_run(run, config_text=config.text(), as_json=arguments.json)
+  return 0
+
+
+def _checkpoint(arguments: argparse.Namespace, run) -> str:
+  """Where the parameters are: the run itself, or what eval.gin and infer.gin name."""
+  if arguments.model_dir is not None or run.restore_from is None:
+    return run.model_dir
+  return run.restore_from
+
+
+def _texts(arguments: argparse.Namespace) -> list[str]:
+  """Inputs of `infer`: prompts of the command line, then the lines of a file."""
+  texts = list(arguments.prompt)
+  if arguments.input == "-":
+    texts += sys.stdin.read().splitlines()
+  elif arguments.input is not None:
+    try:
+      texts += pathlib.Path(arguments.input).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+      raise ConfigError(f"--input={arguments.input}: {error}") from error
+  texts = [text for text in texts if text.strip()]
+  if not texts:
+    raise ConfigError("nothing to infer from; give --prompt=TEXT or --input=FILE.")
+  return texts
+
+
+@contextlib.contextmanager
+def _output(name: str | None) -> Iterator:
+  if name is None:
+    yield sys.stdout
+    return
+  with open(name, "w", encoding="utf-8") as file:
+    yield file
+
+
+class _Exit(Exception):
+  """Leaves with this status; what was to be said has been said."""
+
+  def __init__(self, status: int):
+    super().__init__(status)
+    self.status = status
+
+
+@contextlib.contextmanager
+def _user_errors(debug: bool) -> Iterator[None]:
+  """Turns exceptions into an exit status and, for the user's mistakes, one line."""
+  try:
+    yield
+  except KeyboardInterrupt as error:
+    print("interrupted", file=sys.stderr)
+    raise _Exit(130) from error
+  except BrokenPipeError as error:  # `| head` has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise _Exit(0) from error
+  except Exception as error:
+    line = user_message(error)
+    if line is None or debug:
+      traceback.print_exc()
+    if line is not None:
+      print(f"error: {line}", file=sys.stderr)
+    raise _Exit(1 if line is None else 2) from error
+
+
+def user_message(error: Exception) -> str | None:
+  """What to tell a user who can mend it; None when the error is a bug of ours."""
+  text = " ".join(str(error).split())
+  if isinstance(error, (ConfigError, OSError)):
+    return text
+  if isinstance(error, ValueError) and _raised_by_us(error):
+    return text
+  if isinstance(error, ModuleNotFoundError):
+    return f"the package {error.name!r} is not installed: pip install {error.name}"
+  if "RESOURCE_EXHAUSTED" in text:
+    return (
+      "the device's memory is exhausted. Lower BATCH_SIZE, raise run.Run.microbatches, "
+      f"or set execution.Execution.remat = 'full'. ({text[:80]}...)"
+    )
+  return None
+
+
+def _raised_by_us(error: Exception) -> bool:
+  """Our ValueErrors are written for users; those of libraries mean a bug."""
+  frames = traceback.extract_tb(error.__traceback__)
+  return bool(frames) and os.path.realpath(frames[-1].filename).startswith(OUR_CODE)
+
+
+class _Parser(argparse.ArgumentParser):
+  """argparse that reports mistakes as ConfigError and does not guess at prefixes."""
+
+  def __init__(self, **arguments):
+    super().__init__(
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      allow_abbrev=False,
+      **arguments,
+    )
+
+  def error(self, message: str):
+    raise ConfigError(f"{message} (t5x_like --help shows examples)")
+
+
+def parse_arguments(words: Sequence[str]) -> argparse.Namespace | None:
+  """Flags of one verb; None when help was asked for and has been printed."""
+  words = rewrite_gin_flags(words)
+  if words and words[0].startswith("--run_mode="):  # as T5X's main.py is called
+    words[0] = words[0].partition("=")[2]
+  if not words or words[0] in ("-h", "--help", "help"):
+    print(overview())
+    return None
+  verb = words[0]
+  if verb not in VERBS:
+    raise ConfigError(f"unknown verb {verb!r}{nearest(verb, VERBS)}")
+  parser = verb_parser(verb)
+  if "--help" in words or "-h" in words:
+    parser.print_help()
+    return None
+  arguments, unknown = parser.parse_known_args(words[1:])
+  if unknown:
+    flag = unknown[0].split("=")[0]
+    flags = [o for a in parser._actions for o in a.option_strings if o[:2] == "--"]
+    raise ConfigError(f"unknown flag {flag!r} of {verb}{nearest(flag, flags)}")
+  arguments.verb = verb
+  if arguments.tfds_data_dir is not None:
+    print("--tfds_data_dir is deprecated; use --data_dir.", file=sys.stderr)
+    arguments.data_dir = arguments.data_dir or arguments.tfds_data_dir
+  return arguments
+
+
+def rewrite_gin_flags(words: Sequence[str]) -> list[str]:
+  """--gin.NAME=VALUE -> --gin_bindings=NAME = VALUE (T5X gin_utils.rewrite_gin_args).
+
+  Raises ConfigError when a `--gin.` flag has no "=".
+  """
+  rewritten = []
+  for word in words:
+    if word.startswith("--gin."):
+      name, equals, value = word.removeprefix("--gin.").partition("=")
+      if not equals:
+        raise ConfigError(f"{COMMAND_LINE}: {word} must be --gin.NAME=VALUE.")
+      word = f"--gin_bindings={name} = {value}"
+    rewritten.append(word)
+  return rewritten
+
+
+def overview() -> str:
+  """What `t5x_like --help` prints."""
+  lines = ["usage: t5x_like VERB [flags]", "", "Language-model research in JAX.", ""]
+  lines += [f"  {verb:<9} {text}" for verb, text in SUMMARIES.items()]
+  lines += ["", "t5x_like VERB --help shows all flags. Examples:"]
+  for verb in VERBS:
+    lines += ["", EXAMPLES[verb]]
+  return "\n".join(lines)
+
+
+def verb_parser(verb: str) -> argparse.ArgumentParser:
+  """The flags of a verb."""
+  parser = _Parser(
+    prog=f"t5x_like {verb}",
+    description=SUMMARIES[verb],
+    epilog=f"Example:\n{EXAMPLES[verb]}",
+    usage=f"t5x_like {verb} [flags]",
+  )
+  _add_gin_flags(parser)
+  if verb == "train":
+    parser.set_defaults(model_dir=None, step=None)
+  else:
+    parser.add_argument("--model_dir", help="a run: its config.gin is read first")
+    parser.add_argument("--step", type=int, help="checkpoint to use (default: latest)")
+  if verb == "infer":
+    _add_infer_flags(parser)
+  if verb == "inspect":
+    parser.set_defaults(dry_run=False)
+  else:
+    parser.add_argument("--dry_run", action="store_true", help="inspect, do not run")
+    _add_host_flags(parser)
+  parser.add_argument("--json", action="store_true", help="machine-readable output")
+  parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+  return parser
+
+
+def _add_gin_flags(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add("--gin_file", action="append", default=[], help="gin file; repeat, later wins")
+  # Listed for --help; `rewrite_gin_flags` has turned it into --gin_bindings.
+  add("--gin.NAME", metavar="VALUE", dest="gin_name", help="bind a macro or parameter")
+  add("--gin_bindings", action="append", default=[], help='the same, "NAME = VALUE"')
+  add(
+    "--gin_search_paths",
+    action="append",
+    default=[],
+    help="folders to look for gin files in, comma-separated, before the shipped ones",
+  )
+  add("--data_dir", help="where prepared data and token caches are kept")
+  add("--tfds_data_dir", help=argparse.SUPPRESS)
+  add("--alsologtostderr", action="store_true", help=argparse.SUPPRESS)  # always so
+  add("--devices", type=int, help="simulate this many CPU devices")
+
+
+def _add_infer_flags(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add("--prompt", action="append", default=[], help="an input text; repeat for more")
+  add("--input", help="file with one input a line, - for standard input")
+  add("--output", help="write JSON lines to this file")
+  add("--fill", action="store_true", help="print inputs with their blanks filled in")
+  add("--temperature", type=float, default=0.0, help="0 takes the most probable token")
+  add("--topk", type=int, default=0, help="sample from the k most probable tokens")
+  add("--topp", type=float, default=0.0, help="... from the smallest set of this mass")
+  add("--num_decodes", type=int, default=1, help="results for each input")
+  add("--max_decode_len", type=int, help="most tokens generated (default: targets)")
+  add("--seed", type=int, default=0, help="of the sampling")
+
+
+def _add_host_flags(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add("--coordinator_address", help="host:port of process 0, for several hosts")
+  add("--process_count", type=int, help="processes in all")
+  add("--process_index", type=int, help="number of this process")
+  # T5X's switch; several processes are recognized by the flags above or the scheduler.
+  add("--multiprocess_gpu", action="store_true", help=argparse.SUPPRESS)
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,187 @@
+"""Run: one frozen value, everything a training run is made of.
+
+You are in: t5x_like. Upstream: config.py builds it from gin files (`run.Run` is the
+root of every configuration); a test or a notebook builds it directly. Downstream: the
+loop (train.py), evaluation, inference. Whatever changes results is a field without a
+default, or one whose default is the simplest case.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from models.components.execution import Execution
+from models.components.spec import Swap
+from partitioning.mesh import Mesh
+from partitioning.rules import PRESETS, Rules
+from t5x_like.losses import CrossEntropy
+
+part = dataclasses.dataclass(frozen=True, kw_only=True)
+
+
+def _positive(owner: object, *names: str) -> None:
+  _at_least(owner, names, 1, "positive")
+
+
+def _not_negative(owner: object, *names: str) -> None:
+  _at_least(owner, names, 0, "zero or more")
+
+
+def _at_least(owner: object, names: tuple[str, ...], low: int, rule: str) -> None:
+  for name in names:
+    value = getattr(owner, name)
+    if value is not None and value < low:
+      raise ValueError(f"{type(owner).__name__}.{name}={value} must be {rule}.")
+
+
+@part
+class Evaluation:
+  """Evaluation on held-out data while training.
+
+  period: steps between evaluations; the last step is always evaluated. batches: global
+  batches of validation data, None for all, 0 for no evaluation. samples: rows whose
+  predictions are written to samples/.
+  """
+
+  period: int = 1000
+  batches: int | None = 20
+  samples: int = 4
+
+  def __post_init__(self):
+    _positive(self, "period")
+    _not_negative(self, "batches", "samples")
+
+  def due(self, step: int, steps: int) -> bool:
+    """Whether to evaluate after `step` of `steps`."""
+    return self.batches != 0 and (step % self.period == 0 or step == steps)
+
+
+@part
+class Checkpoint:
+  """When the state is saved and which saved steps are kept.
+
+  period: steps between saves; the last step is always saved. keep: the newest ones,
+  None for all. keep_every: multiples of it are kept for good. best_metric: also keep
+  the step with the best value of this metric, e.g. "validation/loss"; best_mode: "min"
+  or "max".
+  """
+
+  period: int = 1000
+  keep: int | None = 3
+  keep_every: int | None = None
+  best_metric: str | None = None
+  best_mode: str = "min"
+
+  def __post_init__(self):
+    _positive(self, "period", "keep", "keep_every")
+    if self.best_mode not in ("min", "max"):
+      raise ValueError(
+        f"Checkpoint.best_mode={self.best_mode!r} must be 'min' or 'max'."
+      )
+
+  def due(self, step: int, steps: int) -> bool:
+    """Whether to save after `step` of `steps`."""
+    return step % self.period == 0 or step == steps
+
+  def options(self) -> dict[str, object]:
+    """The keyword arguments of `checkpoint.Checkpointer`."""
+    names = ("keep", "keep_every", "best_metric", "best_mode")
+    return {name: getattr(self, name) for name in names}
+
+
+@part
+class Log:
+  """What is reported. period: steps between lines of metrics.jsonl."""
+
+  period: int = 100
+  tensorboard: bool = True
+
+  def __post_init__(self):
+    _positive(self, "period")
+
+
+@part
+class Run:
+  """A training run.
+
+  model: spec of the architecture (models/). model_dir: the run directory. task: what it
+  learns from, a `data.pipeline.Task` or `Mixture`. lengths: tokens of each feature,
+  {"inputs": 512, "targets": 114}. steps: the absolute number of steps at which the run
+  ends. batch: rows of a global batch, over all devices and microbatches. optimizer: a
+  spec of optim.py, with its schedule.
+
+  seed: decides initial values, the order of the data and dropout. ema: decay of averaged
+  parameters, which are evaluated instead. microbatches: slices of the batch computed one
+  after another to save memory. execution, mesh, rules: how and where, never what.
+  restore_from: a run directory or checkpoint whose parameters a new run starts from.
+  swaps: parts of the model to replace, `spec.Swap(old="RMSNorm", new=LayerNorm())`; they
+  are applied here, so that `model` is what is trained.
+  """
+
+  model: object
+  model_dir: str
+  task: object
+  lengths: dict[str, int]
+  steps: int
+  batch: int
+  optimizer: object
+  seed: int = 0
+  loss: CrossEntropy = CrossEntropy()
+  ema: float | None = None
+  microbatches: int = 1
+  swaps: tuple[Swap, ...] = ()
+  restore_from: str | None = None
+  execution: Execution = Execution()
+  mesh: Mesh = Mesh()
+  rules: str | Rules = "data"
+  evaluation: Evaluation = Evaluation()
+  checkpoint: Checkpoint = Checkpoint()
+  log: Log = Log()
+  data_dir: str = "~/.cache/t5x_like"
+  data_workers: int = 0
+  compilation_cache: bool = True
+
+  def __post_init__(self):
+    _positive(self, "batch", "microbatches")
+    _not_negative(self, "steps", "seed", "data_workers")
+    _check_lengths(self.lengths)
+    _check_division(self)
+    if self.ema is not None and not 0.0 < self.ema < 1.0:
+      raise ValueError(f"Run.ema={self.ema} must lie between 0 and 1, or be None.")
+    if not self.model_dir:
+      raise ValueError("MODEL_DIR is empty; name the folder that the run writes to.")
+    if isinstance(self.rules, str) and self.rules not in PRESETS:
+      raise ValueError(
+        f"Run.rules={self.rules!r} is no preset; use one of {', '.join(PRESETS)}."
+      )
+    model = self.model
+    for swap in self.swaps:
+      model = swap(model)
+    settle = lambda name, value: object.__setattr__(self, name, value)
+    settle("model", model)
+    settle("swaps", ())  # applied once: `dataclasses.replace` must not do it again
+    settle("model_dir", os.path.expanduser(self.model_dir))
+    settle("data_dir", os.path.expanduser(self.data_dir))
+
+
+def _check_lengths(lengths: dict[str, int]) -> None:
+  wrong = {name: length for name, length in lengths.items() if length <= 0}
+  if wrong or not lengths:
+    raise ValueError(
+      f"TASK_FEATURE_LENGTHS={lengths} must give every feature a positive length, "
+      "e.g. {'inputs': 512, 'targets': 114}."
+    )
+
+
+def _check_division(run: Run) -> None:
+  """What the mesh's written numbers already tell; the rest is known with the devices."""
+  rows = 1
+  for axis in (run.mesh.data, run.mesh.fsdp):
+    rows *= max(axis, 1)  # -1: as many as there are
+  if run.batch % (run.microbatches * rows):
+    raise ValueError(
+      f"BATCH_SIZE={run.batch} does not divide over {run.microbatches} microbatches of "
+      f"rows on {rows} devices (mesh data={run.mesh.data}, fsdp={run.mesh.fsdp}). Use a "
+      f"multiple of {run.microbatches * rows}."
+    )
