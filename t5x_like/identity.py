@@ -12,7 +12,9 @@ import dataclasses
 import itertools
 import os
 
-# Fields of Run that do not change what step k computes, rounding aside.
+# Fields of Run that do not change what step k computes, rounding aside. (Microbatches
+# change which dropout masks are drawn, not their distribution; a run must be able to go
+# on where there is less memory.)
 OUTSIDE = frozenset(
   "model_dir steps execution mesh rules microbatches evaluation checkpoint log data_dir "
   "data_workers compilation_cache swaps".split()
@@ -52,13 +54,11 @@ def _plain(value: object, name: str) -> object:
   return getattr(value, "__qualname__", type(value).__name__)
 
 
-def _folded(items: list | tuple, name: str) -> object:
-  """A list; of specs, {"0-11": spec, ...} with equal neighbours told once."""
+def _folded(items: list | tuple, name: str) -> list:
+  """A list; equal neighbouring specs are told once, with how often they occur."""
   if not any(dataclasses.is_dataclass(item) for item in items):
     return [_plain(item, name) for item in items]
-  folded, at = {}, 0
-  for item, group in itertools.groupby(items):
-    count = len(list(group))
-    folded[str(at) if count == 1 else f"{at}-{at + count - 1}"] = _plain(item, name)
-    at += count
-  return folded
+  return [
+    {"times": len(list(group)), "part": _plain(item, name)}
+    for item, group in itertools.groupby(items)
+  ]
