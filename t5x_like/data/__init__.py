@@ -1,0 +1,15 @@
+"""The data path: files in, batches of fixed shape out. Never imports JAX.
+
+sources.py      where text comes from: files, TFDS; bad records counted and skipped
+streams.py      bytes of a file -> lines, paragraphs or whole texts, in bounded memory
+records.py      what a source yields, and the report of what it could not use
+python_docs/    the built-in corpus: a TFDS builder over the installed Python
+vocab.py        text <-> ids: SentencePiece, bytes, Hugging Face
+vocab_training.py  a SentencePiece vocabulary from a source
+tokens.py       all ids of a source in one memory-mapped file
+artifacts.py    files built once, safely, and then only read
+objectives/     tokens -> inputs and targets (span corruption, LM, ...)
+layouts.py      inputs and targets -> the arrays a kind of model wants
+packing.py      many short examples -> one row
+pipeline.py     tasks and mixtures -> batches, the same on any number of hosts
+"""
