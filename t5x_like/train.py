@@ -15,13 +15,15 @@ import time
 import jax
 import numpy as np
 from t5x_like.data.pipeline import Pipeline
-from t5x_like.run import Run
-from t5x_like.rundir import RunDirectory
 
 from models.components import flops
 from t5x_like import evaluate, infer, metrics, plot, signals
 from t5x_like.checkpoint import Checkpointer, restore_params
 from t5x_like.engine import Engine
+from t5x_like.ledger import Ledger
+from t5x_like.progress import Progress
+from t5x_like.run import Run
+from t5x_like.rundir import RunDirectory
 from t5x_like.state import TrainState
 
 
@@ -31,7 +33,8 @@ def train(run: Run, *, config_text: str, identity: dict) -> int:
   0: the run is complete. 128 + n: stopped by signal n, after a durable checkpoint; the
   same command goes on from there. Raises ValueError for what a user can mend.
   """
-  with RunDirectory(run.model_dir) as directory:
+  primary = jax.process_index() == 0
+  with RunDirectory(run.model_dir, primary=primary) as directory:
     directory.check_identity(identity)
     directory.write_config(config_text)
     with Checkpointer(directory.checkpoints, **run.checkpoint.options()) as checkpoints:
@@ -65,11 +68,11 @@ class _Loop:
     run, stop = self.run, self.stop
     state, data_state, step = self._start()
     self._announce(step)
-    ledger = metrics.Ledger(
+    ledger = Ledger(
       self.directory.path, resume_step=step, tensorboard=run.log.tensorboard
     )
-    progress = metrics.Progress(run.steps, start=step)
-    window = metrics.Window()
+    progress = Progress(run.steps, start=step)
+    window = metrics.Window(tokens_seen=self.tokens_seen)
     batches = self.pipeline.batches(data_state)
     previous = None
     with ledger, progress:
@@ -85,6 +88,8 @@ class _Loop:
         previous = new
         window.add(new)
         step += 1
+        stop.poll()
+        progress.advance(step)
         if step == self.first_step + 1:
           self._after_first(new)
         # ---- log
@@ -100,6 +105,7 @@ class _Loop:
           window.restart()
         # ---- save
         if run.checkpoint.due(step, run.steps) or stop.requested:
+          self.tokens_seen = window.tokens_seen
           self._save(step, state, data_state, held_out)
           window.restart()
       batches.close()
@@ -109,9 +115,11 @@ class _Loop:
   def _start(self) -> tuple[TrainState, dict | None, int]:
     """The newest checkpoint of this run, another run's parameters, or a fresh draw."""
     run, step = self.run, self.checkpoints.latest()
+    self.tokens_seen = 0
     if step is not None:
       abstract = self.engine.abstract_state()
-      state, data_state, _ = self.checkpoints.restore(abstract, step)
+      state, data_state, meta = self.checkpoints.restore(abstract, step)
+      self.tokens_seen = meta["tokens_seen"]
       say(f"continuing from step {step} in {self.directory.path}")
     else:
       state, data_state, step = self.engine.initial_state(), None, 0
@@ -202,13 +210,17 @@ class _Loop:
       step,
       state,
       data=data_state,
-      meta={"step": step, "model_dir": str(self.directory.path)},
+      meta={
+        "step": step,
+        "model_dir": str(self.directory.path),
+        "tokens_seen": self.tokens_seen,
+      },
       metrics=held_out or None,
     )
     assert saved, f"the checkpoint manager did not accept step {step}"
 
   def _finish(self, step: int) -> int:
-    picture = plot.plot_loss(self.directory.path)
+    picture = plot.plot_loss(self.directory.path, vocabulary=self.run.model.vocab)
     if step < self.run.steps:
       say(
         f"stopped by {self.stop.reason}: step {step} is saved in "
