@@ -14,11 +14,11 @@ import time
 
 import jax
 import numpy as np
-from t5x_like.data.pipeline import Pipeline
 
 from models.components import flops
 from t5x_like import evaluate, infer, metrics, plot, signals
 from t5x_like.checkpoint import Checkpointer, restore_params
+from t5x_like.data.pipeline import Pipeline
 from t5x_like.engine import Engine
 from t5x_like.ledger import Ledger
 from t5x_like.progress import Progress
