@@ -45,6 +45,7 @@ def write(
     "tree": tree,
     "files": files,
   }
+  content["sha256"] = _own_digest(content)
   with open(directory / FILE, "w", encoding="utf-8") as file:
     json.dump(content, file, indent=1)
     file.flush()
@@ -60,12 +61,14 @@ def read(directory: Path) -> dict:
   """
   try:
     content = json.loads((directory / FILE).read_text(encoding="utf-8"))
+    intact = content.pop("sha256") == _own_digest(content)
     content["tree"] = {p: (tuple(s), d) for p, (s, d) in content["tree"].items()}
-    content["files"].items(), content["step"], content["metrics"]
   except OSError as error:
     raise ValueError(f"{FILE}: {error.strerror}") from error
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(f"{FILE} is not readable") from error
+  if not intact:
+    raise ValueError(f"{FILE} has changed content")
   return content
 
 
@@ -104,6 +107,11 @@ def _digest(path: Path, *, sync: bool = False) -> tuple[int, str]:
       os.fsync(file.fileno())
     digest = hashlib.file_digest(file, "sha256").hexdigest()
     return file.tell(), digest
+
+
+def _own_digest(content: dict) -> str:
+  """Of the manifest itself: its tree and metrics decide what is restored and kept."""
+  return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _damage(directory: Path, name: str, expected: list) -> str | None:

@@ -129,12 +129,18 @@ def garble_the_manifest(step_directory: Path) -> None:
   (step_directory / manifest.FILE).write_text('{"step": 2')
 
 
+def change_the_manifest(step_directory: Path) -> None:
+  path = step_directory / manifest.FILE
+  path.write_text(path.read_text().replace('"float32"', '"float16"', 1))
+
+
 DAMAGES = (
   remove_a_file,
   truncate_a_file,
   flip_a_bit,
   empty_the_directory,
   garble_the_manifest,
+  change_the_manifest,
 )
 
 
