@@ -40,19 +40,24 @@ def text(usage: Usage, *, comment: str = "") -> str:
 
 
 def _written(usage: Usage) -> dict[tuple[str, Target], dict[str, object]]:
-  """(scope, target) -> argument -> value, the root's first.
+  """(scope, target) -> argument -> value; the root's first, the others by name.
 
   The scope is the shortest in which the same bindings apply: a reference inside macro
   MODEL is evaluated in scope "MODEL", which says nothing that a reader wants to know.
   """
   bound = {(b.scope, b.target) for b in usage.effective.values() if b.target}
   found: dict[tuple[str, Target], dict[str, object]] = {}
-  for call in reversed(usage.calls):
+  *others, root = usage.calls
+  for call in [root, *sorted(others, key=_order)]:
     own = [scope for scope in scopes(call.scope) if (scope, call.target) in bound]
     values = _values(usage, call)
     if values:
       found[own[-1] if own else "", call.target] = values
   return found
+
+
+def _order(call: Call) -> tuple[str, str, str]:
+  return call.target.module, call.target.name, call.scope
 
 
 def _values(usage: Usage, call: Call) -> dict[str, object]:

@@ -24,7 +24,7 @@ from t5x_like.statements import ConfigError, Place, Target, nearest, shorten
 
 ALLOWED = ("t5x_like", "models", "partitioning", "optax")
 # gin builds values: dataclasses anywhere, functions only where these are all they do.
-FUNCTIONS = ("models.families", "t5x_like.schedules", "t5x_like.optim", "optax")
+FUNCTIONS = ("models.families", "optax")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ANYTHING = object
 
