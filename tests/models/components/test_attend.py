@@ -1,0 +1,164 @@
+"""Attention kernels: all of them compute the definition, values and gradients.
+
+The definition is written out here with NumPy in float64, one query at a time.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models.components.attend import Attend, attend, choose
+from models.components.mask import Causal, Full, PrefixCausal, Sight
+
+B, T, N, K, H = 3, 256, 4, 2, 8  # two causal blocks of 128 queries
+# float32 sums of 256 weights; values are of the order of one.
+CLOSE = 2e-6
+FAST_COMPILE = {"xla_backend_optimization_level": 0}
+MASKS = {"causal": Causal(), "full": Full(), "prefix": PrefixCausal()}
+
+
+@functools.cache
+def arrays(bias: bool = True) -> dict:
+  rng = np.random.default_rng(0)
+  made = {
+    "q": rng.standard_normal((B, T, N, H), np.float32),
+    "k": rng.standard_normal((B, T, K, H), np.float32),
+    "v": rng.standard_normal((B, T, K, H), np.float32),
+  }
+  return (
+    made | {"bias": rng.standard_normal((1, N, T, T), np.float32)} if bias else made
+  )
+
+
+def sight() -> Sight:
+  """Rows: one document; two documents and padding; three documents."""
+  index = np.tile(np.arange(T, dtype=np.int32), (B, 1))
+  segments = np.ones((B, T), np.int32)
+  segments[1] = np.repeat([1, 2, 0], [100, 120, 36])
+  segments[2] = np.repeat([1, 2, 3], [30, 128, 98])
+  prefix = np.int32(index % 100 < 20)
+  return Sight(
+    query_BT=index,
+    key_BS=index,
+    query_segments_BT=segments,
+    key_segments_BS=segments,
+    query_prefix_BT=prefix,
+    key_prefix_BS=prefix,
+  )
+
+
+def sees(name: str) -> np.ndarray:
+  """Boolean [B, T, S], from the words of each mask's docstring."""
+  where = sight()
+  same = where.query_segments_BT[:, :, None] == where.key_segments_BS[:, None]
+  past = np.arange(T)[:, None] >= np.arange(T)
+  inside = where.query_prefix_BT[:, :, None] * where.key_prefix_BS[:, None] > 0
+  return same & {"full": True, "causal": past, "prefix": past | inside}[name]
+
+
+@functools.cache
+def compiled(name: str, kernel: str, bias: bool, shards: int):
+  """(arrays) -> output and gradients of a weighted sum of it."""
+  call = Attend(mask=MASKS[name], scale=H**-0.5, aligned=True, batch_shards=shards)
+  weight = np.cos(np.arange(B * T * N * H)).reshape(B, T, N, H).astype(np.float32)
+
+  def loss(x):
+    out = attend(
+      call,
+      x["q"],
+      x["k"],
+      x["v"],
+      sight=sight(),
+      bias=x.get("bias"),
+      kernel=kernel,
+    )
+    return jnp.sum(out * weight), out
+
+  run = jax.jit(jax.grad(loss, has_aux=True), compiler_options=FAST_COMPILE)
+  grads, out = run(arrays(bias))
+  return np.asarray(out), {k: np.asarray(g) for k, g in grads.items()}
+
+
+def by_hand(name: str, bias: bool) -> np.ndarray:
+  """softmax(q k^T / sqrt(H) + bias) v in float64; query heads share keys in groups."""
+  x = {k: a.astype(np.float64) for k, a in arrays(bias).items()}
+  k, v = (np.repeat(x[n], N // K, axis=2) for n in ("k", "v"))
+  scores = np.einsum("btnh,bsnh->bnts", x["q"], k) / np.sqrt(H) + x.get("bias", 0.0)
+  scores = np.where(sees(name)[:, None], scores, -np.inf)
+  weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+  weights /= weights.sum(axis=-1, keepdims=True)
+  return np.einsum("bnts,bsnh->btnh", weights, v)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kernel", ["rows", "einsum"])
+@pytest.mark.parametrize("name", MASKS)
+def test_a_kernel_computes_the_definition(name, kernel, bias):
+  out, _ = compiled(name, kernel, bias, 1)
+  np.testing.assert_allclose(out, by_hand(name, bias), atol=CLOSE)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", MASKS)
+def test_gradients_of_rows_equal_those_of_the_definition(name, bias):
+  _, rows = compiled(name, "rows", bias, 1)
+  _, plain = compiled(name, "einsum", bias, 1)
+  assert rows.keys() == arrays(bias).keys()
+  for array, grad in rows.items():
+    largest = np.abs(plain[array]).max()
+    np.testing.assert_allclose(grad, plain[array], atol=1e-5 * largest, err_msg=array)
+
+
+def test_rows_spread_over_devices_change_nothing():
+  """Three shards of one row each, where one shard is a tile of several rows."""
+  out, grads = compiled("causal", "rows", True, 1)
+  sharded_out, sharded = compiled("causal", "rows", True, 3)
+  np.testing.assert_allclose(sharded_out, out, atol=CLOSE)
+  for array, grad in grads.items():
+    np.testing.assert_allclose(sharded[array], grad, atol=1e-5 * np.abs(grad).max())
+
+
+def test_a_query_without_any_visible_key_is_a_number():
+  """A padded decoder row looks at an encoder row without padding: no key at all."""
+  nothing = Sight(
+    query_BT=np.zeros((B, T), np.int32),
+    key_BS=np.zeros((B, T), np.int32),
+    query_segments_BT=np.zeros((B, T), np.int32),
+    key_segments_BS=np.ones((B, T), np.int32),
+  )
+  call = Attend(mask=Full(), scale=1.0, aligned=False)
+  x = arrays()
+  for kernel in ("rows", "einsum"):
+    run = jax.jit(functools.partial(attend, call, sight=nothing, kernel=kernel))
+    assert np.all(np.isfinite(run(x["q"], x["k"], x["v"])))
+
+
+def test_attention_dropout_keeps_the_mean_and_drops_its_rate():
+  """Values of one: each output is the sum of the kept, scaled-up weights."""
+  call = Attend(mask=Full(), scale=H**-0.5, dropout=0.25, aligned=True)
+  x = arrays() | {"v": np.ones((B, T, K, H), np.float32)}
+  where = Sight(query_BT=sight().query_BT, key_BS=sight().key_BS)
+  run = jax.jit(functools.partial(attend, call, sight=where))
+  out = np.asarray(run(x["q"], x["k"], x["v"], key=jax.random.key(0)))[..., 0]
+  # Each of the B T N sums has a standard deviation below 0.2.
+  assert abs(out.mean() - 1) < 5 * 0.2 / np.sqrt(out.size)
+  assert 0.01 < out.std() < 0.2
+
+
+def test_a_kernel_asked_for_by_name_says_why_it_refuses():
+  call = Attend(mask=Full(), scale=1.0, dropout=0.1, aligned=True)
+  shape = (B, T, N, H)
+  with pytest.raises(ValueError, match="'rows' cannot.*dropout is computed by einsum"):
+    choose("rows", call, shape, shape, bias=None)
+  with pytest.raises(ValueError, match="'row' is unknown; known: auto, einsum, rows"):
+    choose("row", call, shape, shape, bias=None)
+
+
+def test_auto_gives_the_reasons_for_what_it_did_not_take():
+  call = Attend(mask=Full(), scale=1.0, dropout=0.1, aligned=True)
+  name, refused = choose("auto", call, (B, T, N, H), (B, T, K, H), bias=None)
+  assert name == "einsum"
+  assert "dropout" in refused["rows"]
