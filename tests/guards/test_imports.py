@@ -1,0 +1,169 @@
+"""Guards: who may import what, and what every module must have. Reads sources only.
+
+The tables are the architecture. A failure names the file, the line and the rule; if the
+rule is wrong, change the table and docs/design.md together.
+"""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ("partitioning", "models", "t5x_like", "gin_configs")
+
+# Layer -> our layers it may import. The longest name that a module begins with holds.
+MAY_IMPORT = {
+  "gin_configs": (),
+  "partitioning": ("partitioning",),
+  "models.components": ("models.components",),
+  "models.families": ("models.families", "models.components"),
+  "models.zoo": ("models.families", "models.components"),
+  "t5x_like.data.objectives": ("t5x_like.data.objectives",),
+  "t5x_like.data.layouts": ("t5x_like.data",),
+  "t5x_like.data.packing": ("t5x_like.data",),
+  "t5x_like.data": ("t5x_like.data",),
+  "t5x_like.losses": (),
+  "t5x_like.schedules": (),
+  "t5x_like.optim": ("t5x_like.schedules", "t5x_like.adafactor"),
+  "t5x_like": ("t5x_like", "models", "partitioning"),
+}
+
+# Layer -> libraries it may import besides the standard library.
+LIBRARIES = {
+  "gin_configs": (),
+  "partitioning": ("jax", "numpy"),
+  "partitioning.axes": (),
+  "partitioning.rules": (),
+  "models.components": ("jax", "flax", "numpy"),
+  "models.components.spec": (),
+  "models.families": (),
+  "models.zoo": (),
+  "t5x_like.data.objectives": ("numpy",),
+  "t5x_like.data.layouts": ("numpy",),
+  "t5x_like.data.packing": ("numpy",),
+  "t5x_like.data": (
+    "absl",
+    "array_record",
+    "etils",
+    "google",  # protobuf
+    "grain",
+    "numpy",
+    "pyarrow",
+    "sentencepiece",
+    "tensorflow_datasets",
+    "tokenizers",
+    "zstandard",
+  ),
+  "t5x_like.losses": ("jax",),
+}
+
+# Library -> the only modules that may import it: one door each.
+DOORS = {
+  "gin": ("t5x_like.config",),
+  "orbax": ("t5x_like.checkpoint", "t5x_like.retention", "t5x_like.stepdirs"),
+  "tensorboardX": ("t5x_like.ledger",),
+  "matplotlib": ("t5x_like.plot",),
+}
+
+NEVER = ("tensorflow", "torch", "transformers", "seqio", "t5x")
+NO_NOUNS = ("utils.py", "common.py", "helpers.py", "misc.py")
+
+
+def modules() -> list[tuple[str, Path]]:
+  found = []
+  for top in OURS:
+    for path in sorted((ROOT / top).rglob("*.py")):
+      parts = path.relative_to(ROOT).with_suffix("").parts
+      found.append((".".join(parts).removesuffix(".__init__"), path))
+  return found
+
+
+MODULES = modules()
+each_module = pytest.mark.parametrize(
+  "name, path", MODULES, ids=[name for name, _ in MODULES]
+)
+
+
+def imports(path: Path) -> list[tuple[str, int]]:
+  """(dotted name, line) of every import; `from a import b` is "a.b"."""
+  found = []
+  for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    if isinstance(node, ast.Import):
+      found += [(alias.name, node.lineno) for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+      found += [(f"{node.module}.{alias.name}", node.lineno) for alias in node.names]
+  return found
+
+
+def under(name: str, prefix: str) -> bool:
+  return name == prefix or name.startswith(f"{prefix}.")
+
+
+def rule(table: dict, name: str):
+  layer = max(
+    (prefix for prefix in table if under(name, prefix)), key=len, default=None
+  )
+  return table.get(layer)
+
+
+@each_module
+def test_a_layer_imports_only_what_is_below_it(name, path):
+  allowed = rule(MAY_IMPORT, name)
+  for imported, line in imports(path):
+    if imported.split(".")[0] in OURS:
+      assert any(under(imported, layer) for layer in allowed), (
+        f"{path}:{line} imports {imported}; {name} may import only {allowed}"
+      )
+
+
+@each_module
+def test_a_layer_uses_only_its_libraries(name, path):
+  libraries = rule(LIBRARIES, name)
+  for imported, line in imports(path):
+    top = imported.split(".")[0]
+    if top in OURS or top in sys.stdlib_module_names:
+      continue
+    assert top not in NEVER, f"{path}:{line} imports {imported}, which is never used"
+    if top in DOORS:
+      assert name in DOORS[top], f"{path}:{line}: only {DOORS[top]} may import {top}"
+    elif libraries is not None:
+      assert top in libraries, f"{path}:{line}: {name} may import only {libraries}"
+
+
+@each_module
+def test_every_module_says_what_it_is(name, path):
+  assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@each_module
+def test_a_package_file_holds_a_docstring_alone(name, path):
+  if path.name == "__init__.py":
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert len(tree.body) == 1, "a package file is a map; import from where things live"
+
+
+@each_module
+def test_no_file_is_longer_than_400_lines_or_named_after_nothing(name, path):
+  assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+  assert path.name not in NO_NOUNS
+
+
+def imported_by(module: str) -> set[str]:
+  """Top-level packages in memory after a fresh process imported `module`."""
+  code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+  command = [sys.executable, "-c", code]
+  done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+  return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["t5x_like.data.pipeline", "t5x_like.data.sources"])
+def test_the_data_path_never_imports_jax(module):
+  assert not imported_by(module) & {"jax", "tensorflow", "torch"}
+
+
+def test_training_never_imports_tensorflow():
+  assert not imported_by("t5x_like.train") & {"tensorflow", "torch", "transformers"}

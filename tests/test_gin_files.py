@@ -1,0 +1,81 @@
+"""gin_configs/: every file parses and builds what it says; nothing in it is unread."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from models.components import param
+from t5x_like import config
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted((ROOT / "gin_configs").rglob("*.gin"))
+
+
+def names(folder: str) -> list[str]:
+  base = ROOT / "gin_configs"
+  return [path.relative_to(base).as_posix() for path in FILES if folder in path.parts]
+
+
+GIVEN = {
+  "TASK": "None",  # stands for itself, unless a test is about the data
+  "TASK_FEATURE_LENGTHS": "{'inputs': 64, 'targets': 16}",
+  "TRAIN_STEPS": "10",
+  "MODEL_DIR": "/tmp/run",
+  "INITIAL_CHECKPOINT_PATH": "/tmp/run",
+  "CHECKPOINT_PATH": "/tmp/run",
+}
+
+
+def parsed(files: list[str], **given: str) -> config.Config:
+  """The files, with those of GIVEN that they ask for and `given`."""
+  program = config.parse(files).program
+  required = config.Macro("gin.REQUIRED")
+  asked = {
+    name: value
+    for name, value in GIVEN.items()
+    if (found := program.macro(name)) is not None and found.value == required
+  }
+  if program.macro("TASK") is None and not given:
+    asked["TASK"] = GIVEN["TASK"]
+  bindings = [f"{name} = {value}" for name, value in (asked | given).items()]
+  return config.parse(files, bindings)
+
+
+@pytest.mark.parametrize("name", names("models"))
+def test_a_model_file_builds_the_number_of_parameters_it_states(name):
+  text = (ROOT / "gin_configs" / name).read_text()
+  stated = int(re.search(r"([\d,]+) parameters", text)[1].replace(",", ""))
+  assert param.count(config.parse([name]).build_model()) == stated
+
+
+@pytest.mark.parametrize("name", names("models"))
+def test_a_model_file_leaves_no_binding_unread(name):
+  parsed([name, "runs/pretrain.gin"]).build()
+
+
+@pytest.mark.parametrize("name", names("runs"))
+def test_a_run_file_builds(name):
+  alone = config.parse([name]).program.macro("MODEL")
+  files = [name] if alone else ["models/t5_1_1/tiny.gin", name]
+  parsed(files).build()
+
+
+@pytest.mark.parametrize("name", names("data"))
+def test_a_data_file_names_a_task(name):
+  task = Path(name).stem
+  files = ["models/t5_1_1/tiny.gin", "runs/pretrain.gin"]
+  found = parsed(files, MIXTURE_OR_TASK_NAME=task)
+  assert found.build().task is not None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_file_begins_by_saying_what_it_is(path):
+  assert path.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_macro_of_our_files_is_read_by_one_of_them(path):
+  everything = "\n".join(other.read_text() for other in FILES)
+  for macro in re.findall(r"^([A-Z][A-Z0-9_]*) =", path.read_text(), re.MULTILINE):
+    assert f"%{macro}" in everything or macro == "MIXTURE_OR_TASK_NAME", macro
