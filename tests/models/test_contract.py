@@ -17,6 +17,7 @@ from models.components.model import EncoderDecoder, Memory, Pass
 from models.components.param import bind, declarations, flatten, nested
 from models.components.spec import replace, swap
 from models.zoo import ZOO
+from partitioning.axes import AXES
 
 TINY = {name: row.spec() for name, row in ZOO.items() if name.endswith("/tiny")}
 PREFIX = "prefix language model"
@@ -108,7 +109,6 @@ def loss_and_gradients(spec, execution) -> tuple[float, dict]:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_every_axis_is_in_the_dictionary(name):
-  AXES = pytest.importorskip("partitioning.axes").AXES
   declared = declarations(SPECS[name]).values()
   assert {axis for d in declared for axis in d.axes} <= set(AXES)
 
