@@ -2,9 +2,13 @@
 
 sources.py      where text comes from: files, TFDS; bad records counted and skipped
 streams.py      bytes of a file -> lines, paragraphs or whole texts, in bounded memory
+prepared.py     TFDS data sets -> records
+tables.py       Parquet and ArrayRecord -> records, a few at a time
+patterns.py     file patterns -> files
 records.py      what a source yields, and the report of what it could not use
 python_docs/    the built-in corpus: a TFDS builder over the installed Python
 vocab.py        text <-> ids: SentencePiece, bytes, Hugging Face
+vocab_files.py  vocabulary files, with sentinels appended
 vocab_training.py  a SentencePiece vocabulary from a source
 tokens.py       all ids of a source in one memory-mapped file
 artifacts.py    files built once, safely, and then only read

@@ -20,11 +20,15 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from t5x_like.data import streams, tables
+from t5x_like.data import prepared, streams, tables
 from t5x_like.data.artifacts import digest
 from t5x_like.data.patterns import Pattern, known_digest, matching_files
 from t5x_like.data.records import Record, Report
+
+if TYPE_CHECKING:
+  from tensorflow_datasets.core import DatasetBuilder
 
 # One key: the text. Two: inputs and targets.
 Field = str | tuple[str, str]
@@ -202,6 +206,48 @@ class ArrayRecord(_Files):
           yield from _usable({"text": raw}, where, self.max_bytes, report)
         elif (value := tables.example_features(raw, where, report=report)) is not None:
           yield from _chosen(value, self.field, where, self.max_bytes, report)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tfds(Source):
+  """A data set of TFDS that is prepared in ArrayRecord; TensorFlow is not needed.
+
+  Attributes:
+    name: "python_docs" is built in and prepares itself. Others as TFDS names them.
+    split: as TFDS writes it, "train", "train[:5%]".
+    field: the feature that holds the text, or two: of the inputs and of the targets.
+    data_dir: where it is prepared. By default where TFDS puts things; the built-in one
+      goes where the run keeps its data.
+  """
+
+  name: str = prepared.BUILT_IN
+  split: str = "train"
+  field: Field = "text"
+  data_dir: str | None = None
+  max_bytes: int = MAX_BYTES
+
+  def files(self) -> list[Path]:
+    return prepared.split_files(self._open(), self.split)
+
+  def located(self, data_dir: str | os.PathLike) -> Tfds:
+    if self.data_dir is not None or self.name != prepared.BUILT_IN:
+      return self
+    place = Path(data_dir).expanduser() / "tfds"
+    return dataclasses.replace(self, data_dir=str(place))
+
+  def _records(self, report: Report) -> Iterator[Record]:
+    builder = self._open()
+    prepared.check_features(builder, _keys(self.field))
+    for index, row in prepared.split_rows(builder, self.split):
+      where = f"{self.name} {self.split}:{index}"
+      yield from _chosen(row, self.field, where, self.max_bytes, report)
+
+  def fingerprint(self) -> str:
+    facts = prepared.split_facts(self._open(), self.split, _keys(self.field))
+    return digest(kind="Tfds", settings=self._settings(), data=facts)
+
+  def _open(self) -> DatasetBuilder:
+    return prepared.open_builder(self.name, self.split, data_dir=self.data_dir)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -101,5 +101,5 @@ def _opened(path: Path) -> BinaryIO:
     return gzip.open(path, "rb")
   if path.suffix == ".zst":
     stream = pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd")
-    return io.BufferedReader(stream, 1 << 20)
+    return io.BufferedReader(stream, 1 << 16)  # What a damaged end may cost.
   return open(path, "rb", buffering=1 << 20)

@@ -266,7 +266,7 @@ class TrainedSentencePiece:
   normalization: str = "identity"
   byte_fallback: bool = True
   coverage: float = 0.9995
-  sample: int = 4_000_000
+  sample: int = 2_000_000
 
   pad_id = 0
   bos_id = 0

@@ -32,8 +32,11 @@ RECIPE = 1
 SENTENCE = 400  # Characters: long texts are cut, or one would outweigh the sample.
 THREADS = 2  # Fixed: sums in another order could give other pieces.
 # SentencePiece starts from the most frequent substrings and prunes: candidates for each
-# piece that is wanted. Its own default of a million makes a small vocabulary take minutes.
+# piece that is wanted, and the share that survives a round. Its own defaults, a million
+# and 0.75, take minutes for a small vocabulary; these take seconds and give as few ids
+# for unseen text (measured on python_docs: 3.80 bytes per id here, 3.79 there).
 CANDIDATES = 12
+SURVIVORS = 0.6
 
 
 def train_once(
@@ -76,6 +79,7 @@ def _options(settings: TrainedSentencePiece) -> dict:
     byte_fallback=settings.byte_fallback,
     character_coverage=settings.coverage,
     seed_sentencepiece_size=max(CANDIDATES * settings.base_size, 20_000),
+    shrinking_factor=SURVIVORS,
     input_sentence_size=0,
     shuffle_input_sentence=False,
     max_sentence_length=16 * SENTENCE,
