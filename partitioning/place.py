@@ -1,0 +1,160 @@
+"""Placement: logical axes + rules + mesh -> where every array lives.
+
+You are in: partitioning. Nothing is replicated by accident: an axis that a rule splits
+and the mesh does not divide is an error that names the parameter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from partitioning.axes import AXES
+from partitioning.rules import Rules
+
+REPLICATED = 64  # elements; a counter or a table of coefficients may be everywhere
+
+Described = dict[str, tuple[tuple[str, ...], tuple[int, ...]]]  # path -> axes, shape
+
+
+def spec_for(
+  axes: tuple[str | None, ...],
+  shape: tuple[int, ...],
+  *,
+  rules: Rules,
+  mesh: jax.sharding.Mesh,
+  name: str,
+) -> PartitionSpec:
+  """Mesh axes for each axis of an array called `name`.
+
+  Raises ValueError for an unknown axis, and for one that its mesh axis does not divide.
+  """
+  used: set[str] = set()
+  parts = []
+  for axis, size in zip(axes, shape, strict=True):
+    if axis is not None and axis not in AXES:
+      raise ValueError(
+        f"Axis {axis!r} of {name} is not in partitioning/axes.py. Known axes: "
+        f"{', '.join(sorted(AXES))}. Add it there with a line that says what it means."
+      )
+    part = _first_rule(axis, rules, used)
+    count = _devices(part, mesh)
+    if size % count:
+      raise ValueError(
+        f"Axis {axis!r} of {name} has size {size}, which mesh axis "
+        f"{'+'.join(part)} of {count} devices does not divide. Change the mesh, or "
+        "the rules (partitioning/rules.py)."
+      )
+    used.update(part)
+    parts.append(part if len(part) > 1 else (part[0] if part else None))
+  return PartitionSpec(*parts)
+
+
+def _first_rule(axis: str | None, rules: Rules, used: set[str]) -> tuple[str, ...]:
+  for logical, target in rules:
+    if logical != axis:
+      continue
+    if target is None:
+      return ()
+    part = (target,) if isinstance(target, str) else tuple(target)
+    if not used.intersection(part):
+      return part
+  return ()
+
+
+def _devices(part: tuple[str, ...], mesh: jax.sharding.Mesh) -> int:
+  count = 1
+  for axis in part:
+    count *= mesh.shape[axis]
+  return count
+
+
+def sharding_for(
+  axes: tuple[str | None, ...],
+  shape: tuple[int, ...],
+  *,
+  rules: Rules,
+  mesh: jax.sharding.Mesh,
+  name: str,
+) -> NamedSharding:
+  """`spec_for`, on the mesh."""
+  return NamedSharding(mesh, spec_for(axes, shape, rules=rules, mesh=mesh, name=name))
+
+
+def state_shardings(
+  params: Described, state: object, *, rules: Rules, mesh: jax.sharding.Mesh
+) -> object:
+  """A sharding for every leaf of a training state, a tree of arrays or their shapes.
+
+  A leaf belongs to the parameter whose path its own path ends with, in the parameters
+  themselves, in an optimizer's moments or in an average. With the parameter's shape it
+  is placed like it; with some of its axes left out (the row and column statistics of
+  Adafactor), like those that remain; a few numbers of no parameter are
+  everywhere.
+  """
+  return jax.tree_util.tree_map_with_path(
+    lambda path, leaf: _leaf_sharding(path, leaf, params, rules, mesh), state
+  )
+
+
+def _leaf_sharding(path, leaf, params, rules, mesh) -> NamedSharding:
+  keys = [_key(part) for part in path]
+  shape = tuple(leaf.shape)
+  for start in range(len(keys)):
+    name = "/".join(keys[start:])
+    if name in params:
+      axes = _kept_axes(*params[name], shape)
+      return sharding_for(axes, shape, rules=rules, mesh=mesh, name="/".join(keys))
+  if math.prod(shape) > REPLICATED:
+    raise ValueError(
+      f"State leaf {'/'.join(keys)} of shape {shape} belongs to no parameter, so it "
+      "cannot be placed. Optimizer state must mirror the tree of parameters."
+    )
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def _key(part: object) -> str:
+  for attribute in ("key", "name", "idx"):
+    if hasattr(part, attribute):
+      return str(getattr(part, attribute))
+  return str(part)
+
+
+def _kept_axes(
+  axes: tuple[str, ...], whole: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[str | None, ...]:
+  """Names of the axes of `whole` that are left in `shape`, in order."""
+  if shape == whole:
+    return axes
+  kept: list[str | None] = []
+  at = 0
+  for size in shape:
+    while at < len(whole) and whole[at] != size:
+      at += 1
+    # A placeholder of size 1, or an axis that was joined from others: not split.
+    kept.append(axes[at] if at < len(whole) else None)
+    at += 1
+  return tuple(kept)
+
+
+def batch_sharding(mesh: jax.sharding.Mesh, rules: Rules) -> NamedSharding:
+  """Rows of a batch over the mesh; every other axis is whole."""
+  return NamedSharding(mesh, PartitionSpec(_first_rule("batch", rules, set()) or None))
+
+
+def constrainer(
+  mesh: jax.sharding.Mesh, rules: Rules
+) -> Callable[[jax.Array, tuple[str | None, ...]], jax.Array]:
+  """constrain(x, axes): pins an activation inside a traced function to the mesh."""
+
+  def constrain(x: jax.Array, axes: tuple[str | None, ...]) -> jax.Array:
+    # Activations are split by what their products need, never along the embedding:
+    # FSDP stores weights that way but computes with whole ones.
+    axes = tuple(None if axis == "embed" else axis for axis in axes)
+    spec = spec_for(axes, x.shape, rules=rules, mesh=mesh, name="an activation")
+    return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
+
+  return constrain if mesh.size > 1 else lambda x, axes: x
