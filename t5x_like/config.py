@@ -256,7 +256,10 @@ def _parsed(text: str, name: str) -> Iterator[object]:
     while (statement := parser.parse_statement()) is not None:
       yield statement
   except tokenize.TokenError as error:
-    raise ConfigError(f"{name}: a bracket or string is not closed.") from error
+    reason, (line, _) = error.args
+    if "EOF" in reason:
+      raise ConfigError(f"{name}: a bracket or string is not closed.") from error
+    raise ConfigError(f"{Place(name, line)}: {reason}.") from error
   except SyntaxError as error:
     place = Place(name, 0 if name == COMMAND_LINE else error.lineno or 0)
     reason = str(error.msg)
@@ -266,7 +269,8 @@ def _parsed(text: str, name: str) -> Iterator[object]:
     raise ConfigError(
       f"{place}: {reason}: {shorten((error.text or text).strip())}"
     ) from error
-  except (StopIteration, ValueError, TypeError, AssertionError) as error:
+  except (StopIteration, ValueError, TypeError, AssertionError, SystemError) as error:
+    # Slips of the parser, and of Python 3.12.1's tokenizer, on text that is no gin.
     raise ConfigError(f"{name}: not valid gin: {shorten(str(error))}") from error
 
 

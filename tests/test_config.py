@@ -401,7 +401,7 @@ def test_a_macro_that_means_itself_is_an_error():
   "text, words",
   [
     ("X = [1, 2\n", "not closed"),
-    ("X = " + "[" * 3000, "nest"),
+    ("X = " + "[" * 3000 + "\n", "nest"),
     ("X = " + "[" * 3000 + "]" * 3000, "nest"),
     ("X = 'abc\n", "mine.gin:1"),
     ("\nX = abc\n", "mine.gin:2: 'abc' is no value"),
