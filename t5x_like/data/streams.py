@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import pyarrow
-
 from t5x_like.data.records import Report
 
 Piece = tuple[str, bytes]  # (where it starts, as "file:line"; its bytes)
@@ -100,6 +98,8 @@ def _opened(path: Path) -> BinaryIO:
   if path.suffix == ".gz":
     return gzip.open(path, "rb")
   if path.suffix == ".zst":
+    import pyarrow  # Slow to import; unlike others it notices when a stream is cut.
+
     stream = pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd")
     return io.BufferedReader(stream, 1 << 16)  # What a damaged end may cost.
   return open(path, "rb", buffering=1 << 20)

@@ -1,7 +1,6 @@
 """The built-in corpus: enough real text on any Python, prepared without TensorFlow."""
 
 import json
-import multiprocessing
 import re
 import subprocess
 import sys
@@ -20,22 +19,18 @@ def documents():
   return list(corpus.documents())
 
 
+PREPARE = "import sys; from t5x_like.data.sources import Tfds; "
+PREPARE += "Tfds().located(sys.argv[1]).files()"
+
+
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
   """Prepared once, by two processes that start together."""
   place = tmp_path_factory.mktemp("data")
-  context = multiprocessing.get_context("spawn")
-  workers = [context.Process(target=prepare, args=(place,)) for _ in range(2)]
-  for worker in workers:
-    worker.start()
-  for worker in workers:
-    worker.join(timeout=300)
-  assert [worker.exitcode for worker in workers] == [0, 0]
+  command = [sys.executable, "-c", PREPARE, str(place)]
+  workers = [subprocess.Popen(command) for _ in range(2)]
+  assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
   return place
-
-
-def prepare(place):
-  Tfds().located(place).files()
 
 
 def test_there_are_ten_megabytes_of_three_kinds(documents):

@@ -1,9 +1,10 @@
 """Token caches hold exactly the ids of the text, once, whoever builds them."""
 
 import json
-import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -122,23 +123,21 @@ def test_a_cache_pickles_as_its_folder(source, tmp_path):
   assert Bytes().decode(pickle.loads(data)[1]["text"]) == LINES[1]
 
 
-def build(source, data_dir, queue):
-  queue.put(str(TokenCache.open_or_build(source, Bytes(), data_dir=data_dir).directory))
+TOGETHER = """
+import sys
+from t5x_like.data.sources import Text
+from t5x_like.data.tokens import TokenCache
+from t5x_like.data.vocab import Bytes
+cache = TokenCache.open_or_build(Text(sys.argv[1]), Bytes(), data_dir=sys.argv[2])
+print(cache.directory, len(cache))
+"""
 
 
 def test_processes_that_start_together_build_one_cache(source, tmp_path):
-  context = multiprocessing.get_context("fork")
-  queue = context.Queue()
-  workers = [
-    context.Process(target=build, args=(source, tmp_path / "data", queue))
-    for _ in range(4)
-  ]
-  for worker in workers:
-    worker.start()
-  directories = {queue.get(timeout=60) for _ in workers}
-  for worker in workers:
-    worker.join()
-  assert len(directories) == 1
+  command = [sys.executable, "-c", TOGETHER, source.pattern, str(tmp_path / "data")]
+  workers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
+  answers = {worker.communicate(timeout=60)[0] for worker in workers}
+  assert [worker.returncode for worker in workers] == [0] * 3 and len(answers) == 1
   names = [path.name for path in (tmp_path / "data" / "tokens").iterdir()]
   assert len([name for name in names if not name.endswith(".lock")]) == 1
 

@@ -94,6 +94,26 @@ def test_decoding_stops_at_the_first_eos_and_survives_ids_beyond_the_table(tmp_p
   assert "v" in vocabulary.decode([25, 99])
 
 
+@pytest.mark.parametrize(
+  ("pieces", "extra", "first", "last", "size"),
+  # T5 (Raffel et al. 2020) and umT5 (its published vocabulary).
+  [(32_000, 100, 32_099, 32_000, 32_100), (256_000, 300, 256_299, 256_000, 256_300)],
+)
+def test_published_vocabularies_have_their_sentinels(
+  tmp_path, pieces, extra, first, last, size
+):
+  path = tmp_path / "large.model"
+  seqio_model(path)
+  model = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+  for number in range(pieces - len(model.pieces)):
+    model.pieces.add(piece=f"w{number}", score=-2.0, type=1)
+  path.write_bytes(model.SerializeToString())
+  vocabulary = SentencePiece(str(path), extra_ids=extra)
+  assert vocabulary.encode("<extra_id_0>").tolist() == [first]
+  assert vocabulary.sentinel(extra - 1) == last and vocabulary.size == size
+  assert vocabulary.base_size == pieces
+
+
 def test_a_file_with_its_own_sentinels_is_not_given_more(tmp_path):
   path = tmp_path / "test.model"
   seqio_model(path)
