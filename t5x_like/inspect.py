@@ -97,9 +97,8 @@ def activation_bytes(engine, shapes: dict[str, tuple[int, int]]) -> int:
   What the traced backward pass receives, without the parameters in it, for the rows of
   one microbatch on one device; and the logits of one chunk of the loss with their
   gradient. With rematerialization, one block's share is added for its recomputation.
-  A `tensor` axis is not taken into account. Compared with XLA's own figure
-  (memory_analysis of the compiled gradient) it is within 1 % for the benchmark's T5 and
-  LLaMA shapes, 10 % with dropout, and 30 % too high with remat="full".
+  A `tensor` axis is not taken into account. XLA's own figure (memory_analysis of the
+  compiled gradient) was 0 to 15 % higher without rematerialization.
   """
   run = engine.run
   rows = run.batch // run.microbatches // engine.batch_shards

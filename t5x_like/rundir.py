@@ -31,7 +31,7 @@ from typing import Any
 LOG = logging.getLogger(__name__)
 FREE = (
   "the number of steps, log, evaluation and checkpoint periods, data_dir, workers, "
-  "mesh and execution"
+  "microbatches, mesh and execution"
 )
 SHOWN = 10
 ABSENT = object()
