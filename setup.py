@@ -28,7 +28,7 @@ REQUIRED = [
   "array-record>=0.8.1",
   "tensorflow-datasets>=4.9.10,<5",
   "importlib_resources",
-  "sentencepiece>=0.2.1",
+  "sentencepiece>=0.2.2",
   "tokenizers>=0.22",
   "pyarrow>=18",
   "zstandard>=0.23",
