@@ -23,25 +23,31 @@ from collections.abc import Callable, Iterator, Sequence
 from t5x_like.flags import parse_arguments
 from t5x_like.statements import ConfigError
 
-OUR_CODE = tuple(
-  str(pathlib.Path(__file__).resolve().parent.parent / package) + os.sep
-  for package in ("t5x_like", "models", "partitioning")
-)
+OURS = ("t5x_like", "models", "partitioning")
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs one verb and returns the exit status."""
   real = argv is None
   words = list(sys.argv[1:] if real else argv)
-  debug = "--debug" in words
   try:
-    with _user_errors(debug):
-      arguments = parse_arguments(words)
-      if arguments is None:
-        return 0
-      return VERBS[arguments.verb](arguments, real)
-  except _Exit as exit:
-    return exit.status
+    arguments = parse_arguments(words)
+    return 0 if arguments is None else VERBS[arguments.verb](arguments, real)
+  except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr)
+    return 130
+  except BrokenPipeError:  # `| head` has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+  except Exception as error:
+    line = user_message(error)
+    if line is None or "--debug" in words:
+      traceback.print_exc()
+    if line is None:
+      return 1
+    print(f"error: {line}", file=sys.stderr)
+    return 2
 
 
 def train(arguments: argparse.Namespace, real: bool) -> int:
@@ -66,20 +72,18 @@ def evaluate(arguments: argparse.Namespace, real: bool) -> int:
   values = evaluation.evaluate(run, checkpoint=checkpoint, step=arguments.step)
   if arguments.json:
     print(json.dumps(values))
-  else:
-    width = max(map(len, values))
-    for name, value in values.items():
-      print(
-        f"{name:<{width}}  {value:,}"
-        if isinstance(value, int)
-        else f"{name:<{width}}  {value:.6g}"
-      )
+    return 0
+  width = max(map(len, values))
+  for name, value in values.items():
+    number = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    print(f"{name:<{width}}  {number}")
   return 0
 
 
 def infer(arguments: argparse.Namespace, real: bool) -> int:
   """The verb `infer`."""
-  texts = _texts(arguments)
+  if not arguments.prompt and arguments.input is None:
+    raise ConfigError("nothing to infer from; give --prompt=TEXT or --input=FILE.")
   config, run = _load(arguments, real)
   if arguments.dry_run:
     return _inspect(arguments, config, run)
@@ -88,7 +92,7 @@ def infer(arguments: argparse.Namespace, real: bool) -> int:
 
   written = inference.infer(
     run,
-    texts,
+    _texts(arguments),
     checkpoint=_checkpoint(arguments, run),
     step=arguments.step,
     sampling=Sampling(
@@ -196,7 +200,11 @@ def _checkpoint(arguments: argparse.Namespace, run) -> str:
 
 
 def _texts(arguments: argparse.Namespace) -> list[str]:
-  """Inputs of `infer`: prompts of the command line, then the lines of a file."""
+  """Inputs of `infer`: prompts of the command line, then the lines of a file.
+
+  Not read before `_prepare`, which may start the program anew: standard input would be
+  empty by then.
+  """
   texts = list(arguments.prompt)
   if arguments.input == "-":
     texts += sys.stdin.read().splitlines()
@@ -205,10 +213,7 @@ def _texts(arguments: argparse.Namespace) -> list[str]:
       texts += pathlib.Path(arguments.input).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
       raise ConfigError(f"--input={arguments.input}: {error}") from error
-  texts = [text for text in texts if text.strip()]
-  if not texts:
-    raise ConfigError("nothing to infer from; give --prompt=TEXT or --input=FILE.")
-  return texts
+  return [text for text in texts if text.strip()]
 
 
 @contextlib.contextmanager
@@ -220,34 +225,6 @@ def _output(name: str | None) -> Iterator:
     yield file
 
 
-class _Exit(Exception):
-  """Leaves with this status; what was to be said has been said."""
-
-  def __init__(self, status: int):
-    super().__init__(status)
-    self.status = status
-
-
-@contextlib.contextmanager
-def _user_errors(debug: bool) -> Iterator[None]:
-  """Turns exceptions into an exit status and, for the user's mistakes, one line."""
-  try:
-    yield
-  except KeyboardInterrupt as error:
-    print("interrupted", file=sys.stderr)
-    raise _Exit(130) from error
-  except BrokenPipeError as error:  # `| head` has seen enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise _Exit(0) from error
-  except Exception as error:
-    line = user_message(error)
-    if line is None or debug:
-      traceback.print_exc()
-    if line is not None:
-      print(f"error: {line}", file=sys.stderr)
-    raise _Exit(1 if line is None else 2) from error
-
-
 def user_message(error: Exception) -> str | None:
   """What to tell a user who can mend it; None when the error is a bug of ours."""
   text = " ".join(str(error).split())
@@ -255,7 +232,7 @@ def user_message(error: Exception) -> str | None:
     return text
   if isinstance(error, ValueError) and _raised_by_us(error):
     return text
-  if isinstance(error, ModuleNotFoundError):
+  if isinstance(error, ModuleNotFoundError) and error.name.split(".")[0] not in OURS:
     return f"the package {error.name!r} is not installed: pip install {error.name}"
   if "RESOURCE_EXHAUSTED" in text:
     return (
@@ -268,7 +245,10 @@ def user_message(error: Exception) -> str | None:
 def _raised_by_us(error: Exception) -> bool:
   """Our ValueErrors are written for users; those of libraries mean a bug."""
   frames = traceback.extract_tb(error.__traceback__)
-  return bool(frames) and os.path.realpath(frames[-1].filename).startswith(OUR_CODE)
+  if not frames:
+    return False
+  file = pathlib.Path(frames[-1].filename).resolve()
+  return any(ROOT / package in file.parents for package in OURS)
 
 
 if __name__ == "__main__":
