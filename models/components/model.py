@@ -25,7 +25,7 @@ from models.components.context import Context, Memory, unconstrained
 from models.components.embed import Embed, Head, HeadWeights
 from models.components.execution import Execution
 from models.components.spec import spec
-from models.components.stack import Stack
+from models.components.stack import Stack, cache_length
 
 Batch = dict[str, jax.Array]
 
@@ -103,6 +103,8 @@ class DecoderModel(nnx.Module):
     """Runs the decoder; with a cache, on the tokens at rows' indices `index_B`."""
     ctx = self._context(batch, "decoder", run)
     ctx = dataclasses.replace(ctx, memory=memory, index_B=index_B)
+    if cache is not None and self.token_embedder.position is not None:
+      self.token_embedder.position.check(cache_length(cache))
     x_BTD = self._embed(batch["decoder_input_tokens"], ctx)
     return self.decoder(x_BTD, ctx, cache)
 

@@ -39,12 +39,17 @@ class LearnedLayer(nnx.Module):
     self.embedding = declare(shape, axes, Normal(std=spec.std))
 
   def __call__(self, positions_BT: jax.Array) -> jax.Array:
-    if positions_BT.shape[1] > self.length:
-      raise ValueError(
-        f"A row of {positions_BT.shape[1]} tokens does not fit Learned.length="
-        f"{self.length}. Lower TASK_FEATURE_LENGTHS or raise the table's length."
-      )
+    self.check(positions_BT.shape[1])
     return self.embedding[...][positions_BT]
+
+  def check(self, tokens: int) -> None:
+    """ValueError for rows longer than the table: XLA would read its last row instead."""
+    if tokens > self.length:
+      raise ValueError(
+        f"A row of {tokens} tokens does not fit Learned.length={self.length}. "
+        "Shorten rows (TASK_FEATURE_LENGTHS, or prompt and generated tokens) or raise "
+        "the table's length."
+      )
 
 
 @spec

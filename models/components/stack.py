@@ -9,7 +9,6 @@ is on disk.
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -101,11 +100,12 @@ class StackLayer(nnx.Module):
         aux = {k: aux.get(k, 0.0) + v for k, v in block_aux.items()}
       return x_BTD, (new_cache, aux)
 
-    body = _remat(body, ctx.execution.remat)
+    scanned = ctx.execution.scan and count > 1
+    body = _remat(body, ctx.execution.remat, scanned)
     numbers = first + period * jnp.arange(count)
     old = None if cache is None else {name: cache[name] for name in names}
     xs = (numbers, params, old)
-    if ctx.execution.scan and count > 1:
+    if scanned:
       x_BTD, (new_cache, aux) = jax.lax.scan(body, x_BTD, xs)
     else:
       ys = []
@@ -142,16 +142,21 @@ class StackLayer(nnx.Module):
     return caches
 
 
+def cache_length(cache: dict) -> int:
+  """Tokens a row that a decoder's cache has room for."""
+  return next(iter(cache.values()))["self"]["key"].shape[2]
+
+
 def _with_bias(ctx: Context, position, queries: int, cache: dict | None) -> Context:
   """The shared bias, computed once per forward pass."""
   if cache is None:
     return dataclasses.replace(ctx, bias=position(queries, queries))
-  keys = next(iter(cache.values()))["self"]["key"].shape[2]
   index_BT = ctx.index_B[:, None] + jnp.arange(queries)
-  return dataclasses.replace(ctx, bias=position.at(index_BT, keys))
+  bias = position.at(index_BT, cache_length(cache))
+  return dataclasses.replace(ctx, bias=bias)
 
 
-def _remat(body, remat: str):
+def _remat(body, remat: str, scanned: bool):
   """What the backward pass recomputes (Chen et al. 2016, arXiv:1604.06174)."""
   if remat == "none":
     return body
@@ -159,5 +164,6 @@ def _remat(body, remat: str):
   policy = policies.nothing_saveable
   if remat == "dots":
     policy = policies.dots_with_no_batch_dims_saveable
-  # Inside a scan the loop already prevents common-subexpression elimination.
-  return functools.partial(jax.checkpoint, policy=policy, prevent_cse=False)(body)
+  # What is recomputed must not be merged with what was computed: a scan sees to that by
+  # itself, elsewhere it costs a barrier.
+  return jax.checkpoint(body, policy=policy, prevent_cse=not scanned)

@@ -210,6 +210,38 @@ def hidden(name, dropout, execution, seed):
   return np.asarray(jit(run)(parameters(spec), batch(spec), jax.random.key(seed)))
 
 
+@pytest.mark.parametrize("name", ["t5_1_1/tiny", "gpt2/tiny", "llama3_2/tiny"])
+def test_half_precision_loses_no_more_than_its_parameters_do(name):
+  """Rounding parameters to bfloat16 and computing in float32 is the unavoidable part."""
+  spec = SPECS[name]
+  execution = Execution(compute_dtype="bfloat16")
+
+  def run(params, data):
+    model = bind(module(spec), params)
+    hidden, _ = model(data, Pass(execution=execution))
+    return hidden, model.logits(hidden)
+
+  low, logits = jit(run)(parameters(spec), batch(spec))
+  assert low.dtype == jnp.bfloat16
+  assert logits.dtype == jnp.float32
+  rounded = jax.tree.map(
+    lambda x: np.float32(np.asarray(x, low.dtype)), parameters(spec)
+  )
+  exact, unavoidable = (
+    forward(spec)(p, batch(spec)) for p in (parameters(spec), rounded)
+  )
+  assert 0 < np.std(logits - exact) < 3 * np.std(unavoidable - exact)
+
+
+def test_a_cache_longer_than_the_learned_positions_is_an_error():
+  spec = SPECS["gpt2/tiny"]
+  params, data = parameters(spec), batch(spec)
+  model = bind(module(spec), params)
+  cache = model.decoder.empty_cache(ROWS, 513, jnp.float32)
+  with pytest.raises(ValueError, match="513 tokens does not fit Learned.length=512"):
+    model.decode(data, cache=cache, index_B=jnp.zeros(ROWS, jnp.int32))
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_documents_packed_into_one_row_do_not_see_each_other(name):
   spec = SPECS[name]
