@@ -7,19 +7,21 @@ what they say, and each step function is compiled once, at first use.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from partitioning.rules import PRESETS
-from t5x_like.run import Run
 
 from models.components import attend, param
 from models.components.mask import Full
 from partitioning import place
+from partitioning.rules import PRESETS
 from t5x_like import state as states
 from t5x_like import step
+from t5x_like.run import Run
 from t5x_like.state import TrainState
 
 BATCH_AXES = ("data", "fsdp")  # mesh axes over which the rows of a batch are spread
@@ -76,6 +78,13 @@ class Engine:
   def initial_state(self) -> TrainState:
     """The state before the first step, drawn in place: the same on any mesh."""
     return jax.jit(self._initial, out_shardings=self.shardings)()
+
+  def with_params(self, state: TrainState, params: dict) -> TrainState:
+    """`state` with other parameters; an average of parameters starts from them too."""
+    extra = state.extra
+    if "ema" in extra:
+      extra = extra | {"ema": jax.tree.map(jnp.copy, params)}
+    return dataclasses.replace(state, params=params, extra=extra)
 
   @functools.cached_property
   def train_step(self):

@@ -13,7 +13,10 @@ import jax
 import numpy as np
 
 from t5x_like import step
+from t5x_like.checkpoint import restore_params
+from t5x_like.data.pipeline import Pipeline
 from t5x_like.engine import Engine
+from t5x_like.run import Run
 
 
 def losses(
@@ -39,3 +42,46 @@ def losses(
 def first(batches: Iterable, count: int) -> Iterable:
   """The first `count` batches, or all when `count` is None."""
   return itertools.islice(batches, count)
+
+
+def evaluate(run: Run, *, checkpoint: str, step: int | None = None) -> dict[str, float]:
+  """What the `eval` verb prints: losses of a trained model on its validation data.
+
+  checkpoint: a run directory. step: which of its checkpoints; the newest by default.
+  """
+  engine = Engine(run)
+  params = trained(engine, checkpoint, step)
+  pipeline = data(run)
+  check_vocabulary(run, pipeline)
+  return losses(engine, params, first(pipeline.evaluation(), run.evaluation.batches))
+
+
+def trained(engine: Engine, checkpoint: str, step: int | None) -> dict:
+  """Parameters of a checkpoint, placed on the engine's mesh."""
+  path = f"{checkpoint}/checkpoints/{step}" if step is not None else checkpoint
+  return restore_params(path, engine.abstract_state().params)
+
+
+def data(run: Run) -> Pipeline:
+  """The pipeline of a run, in this process."""
+  return Pipeline(
+    run.task,
+    lengths=run.lengths,
+    batch=run.batch,
+    seed=run.seed,
+    data_dir=run.data_dir,
+    workers=run.data_workers,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+
+
+def check_vocabulary(run: Run, pipeline: Pipeline) -> None:
+  """ValueError when the data has ids that the model's table has no row for."""
+  ids, rows = pipeline.vocabulary.size, run.model.vocab
+  if ids > rows:
+    raise ValueError(
+      f"The vocabulary has {ids} ids, the model's embedding table {rows} rows: ids "
+      "beyond it would silently read the last row. Use a smaller vocabulary or a model "
+      "with a larger `vocab`."
+    )

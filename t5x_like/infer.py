@@ -20,11 +20,15 @@ import numpy as np
 
 from models.components.mask import PrefixCausal
 from models.components.model import EncoderDecoder
+from t5x_like import evaluate
 from t5x_like.decode.generate import Generation, generate
 from t5x_like.decode.sampling import Sampling
 from t5x_like.engine import Engine
+from t5x_like.run import Run
 
-SENTINEL = re.compile(r"(<extra_id_\d+>)")
+# A space before a sentinel belongs to it: spans are cut between pieces, and pieces carry
+# the space in front of them.
+SENTINEL = re.compile(r"( ?<extra_id_\d+>)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,24 +64,24 @@ class Writer:
     for start in range(0, len(repeated), self.rows):
       group = repeated[start : start + self.rows]
       batch = self._batch([self.encode(text) for text in group])
-      out, scores = generate(
-        self.engine.module,
-        self._generation,
-        dataclasses.replace(self.engine.run.execution, attention="auto"),
-        params,
-        batch,
-        jax.random.fold_in(key, start),
-      )
-      out, scores = jax.device_get((out, scores))
+      out, scores = self.generate(params, batch, jax.random.fold_in(key, start))
       for text, ids, score in zip(group, out.tolist(), scores.tolist(), strict=False):
         yield Written(text, self.vocabulary.decode(ids), ids, score)
+
+  def generate(
+    self, params: dict, batch: dict[str, np.ndarray], key: jax.Array
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """(ids [B, N], log-probabilities [B]); see `decode.generate`."""
+    execution = dataclasses.replace(self.engine.run.execution, attention="auto")
+    made = generate(self.engine.module, self._generation, execution, params, batch, key)
+    return jax.device_get(made)
 
   def encode(self, text: str) -> list[int]:
     """Ids of a text whose `<extra_id_n>` stand for sentinels."""
     ids: list[int] = []
     for piece in SENTINEL.split(text):
       if SENTINEL.fullmatch(piece):
-        ids.append(self.vocabulary.sentinel(int(piece[len("<extra_id_") : -1])))
+        ids.append(self.vocabulary.sentinel(int(piece.strip()[len("<extra_id_") : -1])))
       elif piece:
         ids.extend(int(i) for i in self.vocabulary.encode(piece))
     if self._encoder:
@@ -123,11 +127,97 @@ class Writer:
     }
 
 
+def infer(
+  run: Run,
+  texts: list[str],
+  *,
+  checkpoint: str,
+  step: int | None = None,
+  sampling: Sampling = Sampling(),
+  decodes: int = 1,
+  tokens: int | None = None,
+  seed: int = 0,
+) -> Iterator[Written]:
+  """What the `infer` verb writes, `decodes` results for each text, in order.
+
+  tokens: at most this many are generated; by default as many as targets have.
+  """
+  engine = Engine(run)
+  params = evaluate.trained(engine, checkpoint, step)
+  task = run.task.tasks[0][0]
+  vocabulary = task.vocabulary.resolve(
+    task.train.located(run.data_dir), data_dir=run.data_dir
+  )
+  writer = Writer(
+    engine=engine,
+    vocabulary=vocabulary,
+    length=_input_length(run),
+    tokens=tokens or run.lengths["targets"],
+    sampling=sampling,
+    decodes=decodes,
+    rows=min(8, max(1, len(texts) * decodes)),
+  )
+  return writer(params, texts, seed=seed)
+
+
+def continue_rows(
+  engine: Engine,
+  params: dict,
+  batch: dict[str, np.ndarray],
+  *,
+  vocabulary: object,
+  count: int,
+) -> list[dict[str, str]]:
+  """What the model writes for the first `count` rows of a batch, beside the truth.
+
+  A decoder gets the first half of its row as a prompt.
+  """
+  rows = {name: values[:count] for name, values in batch.items()}
+  targets = rows["decoder_target_tokens"]
+  count, length = targets.shape
+  if "encoder_input_tokens" in rows:
+    shown, wanted = rows["encoder_input_tokens"], targets
+    prompt = np.zeros((count, 0), np.int32)
+  else:
+    shown, wanted = targets[:, : length // 2], targets[:, length // 2 :]
+    prompt = shown
+  inputs = {
+    "prompt_tokens": prompt,
+    "prompt_lengths": np.full(count, prompt.shape[1], np.int32),
+  } | {k: v for k, v in rows.items() if k.startswith("encoder_")}
+  writer = Writer(
+    engine=engine, vocabulary=vocabulary, length=length, tokens=wanted.shape[1]
+  )
+  out, scores = writer.generate(params, inputs, jax.random.key(0))
+  decode = vocabulary.decode
+  return [
+    {
+      "inputs": decode(shown[i]),
+      "prediction": decode(out[i]),
+      "targets": decode(wanted[i]),
+      "score": float(scores[i]),
+    }
+    for i in range(count)
+  ]
+
+
+def _input_length(run: Run) -> int:
+  """Tokens of the longest input a model was trained with."""
+  if isinstance(run.model, EncoderDecoder):
+    return run.lengths["inputs"]
+  return run.lengths.get("inputs", run.lengths["targets"])
+
+
 def filled(text: str, prediction: str) -> str:
   """The input with every sentinel replaced by what the model put there, in brackets."""
   parts = SENTINEL.split(prediction)
   answers = {
-    sentinel: answer.strip()
+    sentinel.strip(): answer.strip()
     for sentinel, answer in zip(parts[1::2], parts[2::2], strict=False)
   }
-  return SENTINEL.sub(lambda m: f"[{answers.get(m.group(1), '')}]", text)
+
+  def answer(match: re.Match) -> str:
+    space = " " if match.group(1).startswith(" ") else ""
+    return f"{space}[{answers.get(match.group(1).strip(), '')}]"
+
+  return SENTINEL.sub(answer, text)

@@ -183,9 +183,7 @@ def decay_mask(params: dict) -> dict:
   )
 
 
-def clip_by_global_norm(
-  grads: dict, norm: jax.Array, limit: float | None
-) -> dict:
+def clip_by_global_norm(grads: dict, norm: jax.Array, limit: float | None) -> dict:
   """Gradients scaled down to `limit` where their global `norm` exceeds it."""
   if limit is None:
     return grads

@@ -143,6 +143,7 @@ class Run:
   compilation_cache: bool = True
 
   def __post_init__(self):
+    _check_kinds(self)
     _positive(self, "batch", "microbatches")
     _not_negative(self, "steps", "seed", "data_workers")
     _check_lengths(self.lengths)
@@ -163,6 +164,18 @@ class Run:
     settle("swaps", ())  # applied once: `dataclasses.replace` must not do it again
     settle("model_dir", os.path.expanduser(self.model_dir))
     settle("data_dir", os.path.expanduser(self.data_dir))
+
+
+def _check_kinds(run: Run) -> None:
+  """By what they can do, not by class: new kinds need no change here."""
+  for name, ability, remedy in (
+    ("model", "build", "give a file of gin_configs/models/, or MODEL = @family.size()"),
+    ("task", "shapes", "set MIXTURE_OR_TASK_NAME to a file of gin_configs/data/"),
+    ("optimizer", "build", "set OPTIMIZER, e.g. to @optim.AdamW()"),
+  ):
+    value = getattr(run, name)
+    if not hasattr(value, ability):
+      raise ValueError(f"Run.{name}={value!r} is no {name}; {remedy}.")
 
 
 def _check_lengths(lengths: dict[str, int]) -> None:

@@ -18,7 +18,6 @@ import numpy as np
 from models.components import flops
 from t5x_like import evaluate, infer, metrics, plot, signals
 from t5x_like.checkpoint import Checkpointer, restore_params
-from t5x_like.data.pipeline import Pipeline
 from t5x_like.engine import Engine
 from t5x_like.ledger import Ledger
 from t5x_like.progress import Progress
@@ -52,16 +51,8 @@ class _Loop:
     self.run, self.directory = run, directory
     self.checkpoints, self.stop = checkpoints, stop
     self.engine = Engine(run)
-    self.pipeline = Pipeline(
-      run.task,
-      lengths=run.lengths,
-      batch=run.batch,
-      seed=run.seed,
-      data_dir=run.data_dir,
-      workers=run.data_workers,
-      process_index=jax.process_index(),
-      process_count=jax.process_count(),
-    )
+    self.pipeline = evaluate.data(run)
+    evaluate.check_vocabulary(run, self.pipeline)
     say(self.pipeline.describe())
 
   def run_to_end(self) -> int:

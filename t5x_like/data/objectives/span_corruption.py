@@ -1,0 +1,115 @@
+"""Span corruption: hide random spans, ask for them back (arXiv:1910.10683, 3.1.4).
+
+You are in: t5x_like/data/objectives, pure numpy. Upstream: a chunk of tokens. Downstream:
+layouts.py. The counts are those of the released T5 code; which spans are hidden is
+uniform over all choices with these counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from t5x_like.data.objectives.ids import Example, Ids
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpanCorruption:
+  """a b c d e f, hiding (b c) and (e): inputs a S0 d S1 f EOS, targets S0 b c S1 e EOS.
+
+  rate: share of tokens that are hidden. mean_span: their mean number in a span. An
+  example starts with a visible token and ends with a hidden one, as in T5.
+  """
+
+  rate: float = 0.15
+  mean_span: float = 3.0
+
+  fields = ("text",)
+  append_eos = False
+
+  def __post_init__(self):
+    if not 0.0 < self.rate < 1.0 or self.mean_span < 1.0:
+      raise ValueError(
+        f"SpanCorruption(rate={self.rate}, mean_span={self.mean_span}): rate must lie "
+        "between 0 and 1, mean_span be 1 or more."
+      )
+
+  def chunk(self, lengths: dict[str, int]) -> int:
+    """Tokens that fill inputs of this length exactly; 568 for 512 with the defaults.
+
+    Raises ValueError when the targets would not fit.
+    """
+    tokens, targets = chunk_lengths(lengths["inputs"], self.rate, self.mean_span)
+    if targets > lengths["targets"]:
+      raise ValueError(
+        f"Span corruption of inputs of {lengths['inputs']} tokens needs targets of "
+        f"{targets}, TASK_FEATURE_LENGTHS gives {lengths['targets']}. Set 'targets' to "
+        f"{targets}."
+      )
+    return tokens
+
+  def __call__(self, tokens: np.ndarray, rng: np.random.Generator, ids: Ids) -> Example:
+    """tokens [L], L >= 2 -> inputs [L - hidden + spans + 1], targets [hidden + spans + 1]."""
+    length = len(tokens)
+    if length < 2:
+      raise ValueError(
+        f"Span corruption needs 2 tokens or more, got {length}: one to show and one to "
+        "hide. Drop shorter documents."
+      )
+    hidden, spans = counts(length, self.rate, self.mean_span)
+    ids.check_sentinels(spans, "SpanCorruption")
+    gaps, lost = split(length - hidden, spans, rng), split(hidden, spans, rng)
+    # Ends of (gap, span, gap, span, ...): where a span starts and where it ends.
+    ends = np.cumsum(np.stack([gaps, lost], axis=1).reshape(-1))
+    starts, stops = ends[0::2], ends[1::2]
+    steps = np.zeros(length + 1, np.int64)
+    steps[starts] = 1
+    steps[stops] -= 1
+    is_hidden = np.cumsum(steps[:-1]).astype(bool)
+    sentinels = ids.first_sentinel - np.arange(spans)
+    # A sentinel stands in the inputs where its span starts, and before the span in the
+    # targets; a sort by position puts both in place.
+    inputs = np.insert(tokens[~is_hidden], np.cumsum(gaps), sentinels)
+    targets = np.insert(tokens[is_hidden], np.cumsum(lost) - lost, sentinels)
+    end = lambda x: np.append(x, ids.eos).astype(np.int32)
+    return {"inputs": end(inputs), "targets": end(targets)}
+
+
+def counts(length: int, rate: float, mean_span: float) -> tuple[int, int]:
+  """(hidden tokens, spans) of `length` tokens, at least one of each.
+
+  Rounding is Python's, half to even, on float64, in one place: T5's helper and its mask
+  round differently and can disagree by one. Never more spans than gaps or hidden tokens.
+  """
+  hidden = min(max(round(length * rate), 1), length - 1)
+  spans = min(max(round(hidden / mean_span), 1), hidden, length - hidden)
+  return hidden, spans
+
+
+def chunk_lengths(inputs: int, rate: float, mean_span: float) -> tuple[int, int]:
+  """(tokens, targets) of the longest chunk whose inputs fit `inputs` tokens, EOS in.
+
+  T5's `random_spans_helper`: (512, 0.15, 3.0) -> (568, 114).
+  """
+
+  def after(tokens: int) -> tuple[int, int]:
+    hidden = int(round(tokens * rate))
+    spans = int(round(hidden / mean_span))
+    return tokens - hidden + spans + 1, hidden + spans + 1
+
+  tokens = inputs - 1
+  while after(tokens + 1)[0] <= inputs:
+    tokens += 1
+  targets = after(tokens)[1]
+  if rate == 0.5 and targets > inputs:  # T5 keeps both sides equally long
+    return tokens - 1, targets - 1
+  return tokens, targets
+
+
+def split(total: int, parts: int, rng: np.random.Generator) -> np.ndarray:
+  """Writes `total` as `parts` positive integers, uniformly at random."""
+  if parts == 1:
+    return np.array([total])
+  cuts = np.sort(rng.choice(total - 1, parts - 1, replace=False, shuffle=False)) + 1
+  return np.diff(np.concatenate([[0], cuts, [total]]))

@@ -1,0 +1,122 @@
+"""Transforms: what Grain calls for each element. Picklable values, no state.
+
+You are in: t5x_like/data, between pure objectives and Grain, which runs these in
+threads and worker processes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+import os
+import signal
+import sys
+
+import numpy as np
+
+from t5x_like.data.objectives.ids import Ids
+from t5x_like.data.tokens import TokenCache
+
+TRAIN, EVALUATION = 0, 1  # streams of random numbers that never meet
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """The examples of one task and split, by number: chunks of joined documents, or
+  documents when the objective does not join them."""
+
+  name: str
+  cache: TokenCache
+  objective: object
+  layout: object
+  ids: Ids
+  lengths: tuple[tuple[str, int], ...]
+
+  def __post_init__(self):
+    if not len(self):
+      tokens = len(self.cache.tokens(self.objective.fields[0]))
+      raise ValueError(
+        f"Task {self.name!r}: {self.cache.report['source']} has {tokens} tokens, fewer "
+        f"than the {self._chunk} of one example. Add text or lower TASK_FEATURE_LENGTHS."
+      )
+
+  @functools.cached_property
+  def _chunk(self) -> int | None:
+    return self.objective.chunk(dict(self.lengths))
+
+  def __len__(self) -> int:
+    if self._chunk is None:
+      return self.cache.documents
+    # The rest that does not fill a chunk is left out.
+    return len(self.cache.tokens(self.objective.fields[0])) // self._chunk
+
+  def example(self, number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Example `number` of an epoch, {"inputs": [I], "targets": [T]} int32."""
+    if self._chunk is None:
+      document, lengths = self.cache[number], dict(self.lengths)
+      return self.objective(document, rng, self.ids, lengths=lengths)
+    start = number * self._chunk
+    tokens = self.cache.tokens(self.objective.fields[0])[start : start + self._chunk]
+    return self.objective(tokens.astype(np.int32), rng, self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class MakeExample:
+  """Number in the stream -> example."""
+
+  parts: tuple[Part, ...]
+  plan: object  # number -> (part, number within its epoch)
+  seed: int
+
+  def __call__(self, number: int) -> dict[str, np.ndarray]:
+    part, chunk = self.plan[number]
+    return self.parts[part].example(chunk, generator(self.seed, TRAIN, number))
+
+
+@dataclasses.dataclass(frozen=True)
+class MakeBatch:
+  """Batch number -> its rows `first` to `last`, stacked."""
+
+  parts: tuple[Part, ...]
+  plan: object
+  batch: int
+  first: int
+  last: int
+  seed: int
+
+  def __call__(self, number: int) -> dict[str, np.ndarray]:
+    rows = []
+    for row in range(number * self.batch + self.first, number * self.batch + self.last):
+      part, chunk = self.plan[row]
+      made = self.parts[part].example(chunk, generator(self.seed, TRAIN, row))
+      layout, lengths = self.parts[part].layout, dict(self.parts[part].lengths)
+      rows.append(layout.row([made], lengths, False))
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def evaluation_row(part: Part, number: int) -> dict[str, np.ndarray]:
+  """Row `number` of the validation data; its randomness does not depend on the seed."""
+  made = part.example(number, generator(0, EVALUATION, number))
+  return part.layout.row([made], dict(part.lengths), False)
+
+
+def generator(seed: int, stream: int, number: int) -> np.random.Generator:
+  """The random numbers of one example: a counter-based generator keyed by its number."""
+  return np.random.Generator(np.random.Philox(key=[2 * seed + stream, number]))
+
+
+def tag(part: int, number: int) -> tuple[int, int]:
+  """A chunk's number together with the part it belongs to."""
+  return part, int(number)
+
+
+def follow_parent(worker: int, workers: int) -> None:
+  """Run in a worker process: it ends with its parent, and Ctrl-C is the parent's."""
+  del worker, workers
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  if sys.platform == "linux":
+    parent_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+    if os.getppid() == 1:  # it ended before we asked
+      os._exit(1)
