@@ -20,7 +20,7 @@ from models.components import flops, param, spec
 from models.components.context import unconstrained
 from t5x_like import losses, step
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 
 
 def show_run(run: object, *, config_text: str, as_json: bool) -> None:
@@ -191,7 +191,11 @@ def _show(report: dict[str, object], as_json: bool) -> None:
   print(f"FLOPs a step    {report['flops']:,} ({report['flops'] / 1e12:,.3f} TFLOP)")
   print("memory of one device:")
   for name, size in report["memory"].items():
-    print(f"  {name:<24}{size / GIB:10.3f} GiB")
+    print(f"  {name:<24}{_size_text(size):>12}")
+
+
+def _size_text(size: int) -> str:
+  return f"{size / GIB:,.2f} GiB" if size >= GIB else f"{size / MIB:,.2f} MiB"
 
 
 def _parameter_table(rows: list[dict[str, object]]) -> None:

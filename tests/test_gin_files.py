@@ -18,8 +18,8 @@ def names(folder: str) -> list[str]:
 
 
 GIVEN = {
-  "TASK": "None",  # stands for itself, unless a test is about the data
   "TASK_FEATURE_LENGTHS": "{'inputs': 64, 'targets': 16}",
+  "TEXT_FILES": "/nowhere/*.txt",
   "TRAIN_STEPS": "10",
   "MODEL_DIR": "/tmp/run",
   "INITIAL_CHECKPOINT_PATH": "/tmp/run",
@@ -29,7 +29,9 @@ GIVEN = {
 
 def parsed(files: list[str], **given: str) -> config.Config:
   """The files, with those of GIVEN that they ask for and `given`."""
-  program = config.parse(files).program
+  paths = [str(ROOT / "tests" / "configs")]
+  flags = [f"{name} = {value}" for name, value in given.items()]
+  program = config.parse(files, flags, paths).program
   required = config.Macro("gin.REQUIRED")
   asked = {
     name: value
@@ -37,9 +39,9 @@ def parsed(files: list[str], **given: str) -> config.Config:
     if (found := program.macro(name)) is not None and found.value == required
   }
   if program.macro("TASK") is None and not given:
-    asked["TASK"] = GIVEN["TASK"]
+    given = {"MIXTURE_OR_TASK_NAME": "text"}
   bindings = [f"{name} = {value}" for name, value in (asked | given).items()]
-  return config.parse(files, bindings)
+  return config.parse(files, bindings, paths)
 
 
 @pytest.mark.parametrize("name", names("models"))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from t5x_like import flags, main
 from t5x_like.run import Run
 from t5x_like.statements import ConfigError
 
+CONFIGS = str(Path(__file__).resolve().parent / "configs")
 WHOLE = [
   "--gin_file=models/t5_1_1/tiny.gin",
   "--gin_file=runs/pretrain.gin",
-  "--gin.TASK=None",
+  f"--gin_search_paths={CONFIGS}",
+  "--gin.MIXTURE_OR_TASK_NAME=text",
   "--gin.TASK_FEATURE_LENGTHS={'inputs': 64, 'targets': 16}",
   "--gin.TRAIN_STEPS=10",
 ]
@@ -59,12 +62,14 @@ def finished_run(folder) -> str:
   from t5x_like import config
 
   bindings = [
-    "TASK = None",
+    "MIXTURE_OR_TASK_NAME = text",
     "TASK_FEATURE_LENGTHS = {'inputs': 64, 'targets': 16}",
     "TRAIN_STEPS = 10",
     "MODEL_DIR = /somewhere/else",
   ]
-  parsed = config.parse(["models/t5_1_1/tiny.gin", "runs/pretrain.gin"], bindings)
+  parsed = config.parse(
+    ["models/t5_1_1/tiny.gin", "runs/pretrain.gin"], bindings, [CONFIGS]
+  )
   parsed.build()
   (folder / "config.gin").write_text(parsed.text())
   return f"--model_dir={folder}"
@@ -318,9 +323,19 @@ def test_a_real_mistake_exits_with_2_and_one_line():
 
 
 def test_inspect_simulates_the_devices_it_is_given(tmp_path):
-  done = run("inspect", "--devices=4", "--json", "--gin_file=models/t5_1_1/tiny.gin")
+  mesh = ["--gin.mesh.Mesh.fsdp=4", "--gin.PARTITIONING_RULES=fsdp"]
+  words = [*WHOLE, f"--gin.MODEL_DIR={tmp_path}", *mesh]
+  done = run("inspect", "--devices=8", "--json", *words)
   assert done.returncode == 0, done.stderr
-  assert json.loads(done.stdout)["total"] == 180_736
+  report = json.loads(done.stdout)
+  assert report["mesh"] == {"data": 2, "fsdp": 4, "tensor": 1}
+  rows = {row["path"]: row for row in report["parameters"]}
+  assert rows["token_embedder/embedding"]["sharding"] == [None, "fsdp"]
+
+
+def test_a_model_file_alone_can_be_inspected(capsys):
+  assert main.main(["inspect", "--json", "--gin_file=models/t5_1_1/tiny.gin"]) == 0
+  assert json.loads(capsys.readouterr().out)["total"] == 180_736
 
 
 def test_infer_names_an_input_file_that_it_cannot_read(inference, tmp_path, capsys):
