@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 import grain
 import numpy as np
+from absl import flags
 
 from t5x_like.data import transforms
 from t5x_like.data.objectives.ids import Ids
@@ -196,6 +197,9 @@ class Pipeline:
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     dataset = numbers.map(make).to_iter_dataset(options)
     if self.workers:
+      # Grain reads its settings from absl's flags, which our command line does not use.
+      if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
       dataset = dataset.mp_prefetch(
         grain.MultiprocessingOptions(num_workers=self.workers),
         worker_init_fn=transforms.follow_parent,

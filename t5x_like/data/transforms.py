@@ -6,12 +6,12 @@ threads and worker processes.
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import functools
 import os
 import signal
-import sys
+import threading
+import time
 
 import numpy as np
 
@@ -112,11 +112,18 @@ def tag(part: int, number: int) -> tuple[int, int]:
 
 
 def follow_parent(worker: int, workers: int) -> None:
-  """Run in a worker process: it ends with its parent, and Ctrl-C is the parent's."""
+  """Run in a worker process: it ends with its parent, and Ctrl-C is the parent's.
+
+  A trainer that is killed cannot stop its workers. (The kernel's own signal for this
+  follows the thread that started the worker, which may end earlier.)
+  """
   del worker, workers
   signal.signal(signal.SIGINT, signal.SIG_IGN)
-  if sys.platform == "linux":
-    parent_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
-    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
-    if os.getppid() == 1:  # it ended before we asked
-      os._exit(1)
+  parent = os.getppid()
+
+  def watch() -> None:
+    while os.getppid() == parent:
+      time.sleep(0.5)
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()

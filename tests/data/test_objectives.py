@@ -1,0 +1,149 @@
+"""Objectives against T5's published numbers and against their own inverse."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from t5x_like.data.objectives.causal_lm import CausalLM
+from t5x_like.data.objectives.ids import Ids
+from t5x_like.data.objectives.prefix_lm import PrefixLM
+from t5x_like.data.objectives.span_corruption import (
+  SpanCorruption,
+  chunk_lengths,
+  counts,
+  split,
+)
+from t5x_like.data.objectives.supervised import Supervised
+
+IDS = Ids(eos=1, first_sentinel=32_099, sentinels=100)
+
+
+# t5/data/preprocessors_test.py (the first two) and random_spans_helper of the release.
+@pytest.mark.parametrize(
+  ("inputs", "rate", "span", "tokens", "targets"),
+  [
+    (64, 0.20, 2.0, 70, 22),
+    (64, 0.20, 1.0, 63, 27),
+    (512, 0.15, 3.0, 568, 114),
+    (1024, 0.15, 3.0, 1137, 229),
+    (2048, 0.15, 3.0, 2274, 456),
+    (512, 0.15, 2.0, 552, 126),
+    (512, 0.15, 5.0, 581, 105),
+    (512, 0.15, 10.0, 591, 99),
+    (512, 0.10, 3.0, 548, 74),
+    (512, 0.25, 3.0, 614, 206),
+    (512, 0.15, 8.0, 588, 100),
+    (512, 0.15, 32.0, 598, 94),
+    (512, 0.15, 64.0, 600, 92),
+    (1024, 0.15, 20.0, 1193, 189),
+    (1024, 0.50, 3.0, 1534, 1024),
+  ],
+)
+def test_chunk_lengths_are_those_of_t5(inputs, rate, span, tokens, targets):
+  assert chunk_lengths(inputs, rate, span) == (tokens, targets)
+
+
+@pytest.mark.parametrize(
+  ("length", "rate", "span", "hidden", "spans"),
+  [(908, 0.5, 8, 454, 57), (1006, 0.5, 64, 503, 8), (600, 0.15, 64, 90, 1)],
+)
+def test_counts_of_ul2_denoisers(length, rate, span, hidden, spans):
+  assert counts(length, rate, span) == (hidden, spans)
+
+
+def refill(example, sentinel=IDS.first_sentinel):
+  """The inverse, written from the paper's figure: answers put back into blanks."""
+  inputs, targets = example["inputs"].tolist(), example["targets"].tolist()
+  assert inputs.pop() == 1 and targets.pop() == 1
+  answers, current = collections.defaultdict(list), None
+  for token in targets:
+    if sentinel - 100 < token <= sentinel:
+      current = token
+    else:
+      answers[current].append(token)
+  out = []
+  for token in inputs:
+    if sentinel - 100 < token <= sentinel:
+      assert answers[token], "a blank without an answer"
+      out += answers.pop(token)
+    else:
+      out.append(token)
+  assert not answers
+  return out
+
+
+@pytest.mark.parametrize("length", [2, 3, 7, 64, 380])
+@pytest.mark.parametrize(("rate", "span"), [(0.15, 3.0), (0.5, 2.0), (0.15, 1.0)])
+def test_targets_refill_inputs(length, rate, span):
+  tokens = np.arange(2, 2 + length)
+  objective = SpanCorruption(rate=rate, mean_span=span)
+  for seed in range(20):
+    example = objective(tokens, np.random.default_rng(seed), IDS)
+    assert refill(example) == tokens.tolist()
+
+
+def test_examples_start_visible_end_hidden_and_have_the_exact_counts():
+  tokens = np.arange(2, 34)  # T5's own test: "4 noise spans with a total length of 8"
+  objective = SpanCorruption(rate=0.25, mean_span=2.0)
+  for seed in range(50):
+    example = objective(tokens, np.random.default_rng(seed), IDS)
+    assert example["inputs"][0] == 2
+    assert example["targets"][-2] == 33
+    assert len(example["targets"]) == 8 + 4 + 1
+    sentinels = example["targets"][example["targets"] > 32_000]
+    assert sentinels.tolist() == [32_099, 32_098, 32_097, 32_096]
+
+
+def test_all_divisions_into_spans_are_equally_likely():
+  rng, seen = np.random.default_rng(0), collections.Counter()
+  for _ in range(6000):
+    seen[tuple(split(5, 3, rng))] += 1
+  assert len(seen) == 6  # compositions of 5 into 3 parts: C(4, 2)
+  # 1000 expected each; 5 standard deviations of a binomial are 144.
+  assert all(abs(count - 1000) < 150 for count in seen.values())
+
+
+def test_exhausted_sentinels_are_an_error_not_ordinary_words():
+  objective = SpanCorruption(rate=0.5, mean_span=3.0)  # 766 tokens: 128 spans
+  with pytest.raises(ValueError, match="hides 128 spans.*100 sentinels"):
+    objective(np.arange(2, 768), np.random.default_rng(0), IDS)
+
+
+def test_more_spans_than_visible_tokens_are_clamped():
+  # rate 0.8, mean 1: T5's mask asks for 8 spans in 2 visible tokens and fails.
+  assert counts(10, 0.8, 1.0) == (8, 2)
+
+
+def test_targets_that_do_not_fit_are_an_error_that_names_the_length():
+  with pytest.raises(ValueError, match="Set 'targets' to 114"):
+    SpanCorruption().chunk({"inputs": 512, "targets": 100})
+
+
+def test_one_token_cannot_be_corrupted():
+  with pytest.raises(ValueError, match="needs 2 tokens"):
+    SpanCorruption()(np.array([5]), np.random.default_rng(0), IDS)
+
+
+def test_prefix_lm_joins_to_the_original_and_cuts_everywhere():
+  tokens, cuts = np.arange(2, 101), set()
+  for seed in range(200):
+    example = PrefixLM()(tokens, np.random.default_rng(seed), IDS)
+    joined = np.concatenate([example["inputs"][:-1], example["targets"][:-1]])
+    assert joined.tolist() == tokens.tolist()
+    cuts.add(len(example["inputs"]))
+  assert len(cuts) > 50 and min(cuts) >= 2
+
+
+def test_causal_lm_is_the_text_itself():
+  assert CausalLM().chunk({"targets": 7}) == 7
+  example = CausalLM()(np.array([4, 5, 1, 6]), np.random.default_rng(0), IDS)
+  assert example["targets"].tolist() == [4, 5, 1, 6]
+
+
+def test_supervised_trims_before_it_closes():
+  # SeqIO's append_eos_after_trim: targets [4, 5, 6, 7] in 3 -> [4, 5, 1].
+  example = {"inputs": np.array([8, 9, 10, 11]), "targets": np.array([4, 5, 6, 7])}
+  made = Supervised()(example, None, IDS, lengths={"inputs": 5, "targets": 3})
+  assert made["inputs"].tolist() == [8, 9, 10, 11, 1]
+  assert made["targets"].tolist() == [4, 5, 1]
