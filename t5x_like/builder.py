@@ -73,12 +73,13 @@ class _Builder:
       raise self.failure(call, place, error) from error
 
   def failure(self, call: Call, place: Place, error: Exception) -> ConfigError:
-    """The error of a callee, at the place of the argument that its message names."""
+    """The error of a callee, at the place of the argument or macro that it names."""
     bindings = self.used.arguments[call]
     where = _place(bindings, place)
     for name, binding in bindings.items():
-      if f".{name}=" in str(error):
-        where = _source(self.used.program, binding).place
+      source = _source(self.used.program, binding)
+      if f".{name}=" in str(error) or f"{source.argument}=" in str(error):
+        where = source.place
     if isinstance(error, ValueError):
       return ConfigError(f"{where}: {error}")
     # What a family does with numbers that it did not expect.

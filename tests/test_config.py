@@ -376,6 +376,10 @@ def test_a_value_out_of_range_says_the_rule(binding, words):
   assert words in error(binding)
 
 
+def test_a_value_out_of_range_is_reported_where_it_was_written():
+  assert error("BATCH_SIZE = 15", "mesh.Mesh.data = 2").startswith("command line: ")
+
+
 def test_a_missing_file_lists_the_places_searched(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   message = error(files=["models/t5_1_1/smal.gin"], paths=["/nowhere"])
