@@ -4,6 +4,7 @@ import pytest
 
 from models.components.param import count
 from models.components.spec import replace
+from models.families.t5 import t5_1_1
 from models.zoo import ZOO
 from t5x_like import config
 
@@ -21,6 +22,12 @@ def table():
 @pytest.mark.parametrize("name", [n for n, row in ZOO.items() if row.parameters])
 def test_count_equals_the_published_one(name):
   assert count(ZOO[name].spec()) == ZOO[name].parameters
+
+
+def test_count_of_t5x_local_tiny():
+  """Heads whose widths do not add up to the embedding's; T5X counts 518,240."""
+  spec = t5_1_1(dim=8, hidden=16, heads=4, head_dim=3, layers=2)
+  assert count(spec) == 518_240
 
 
 @pytest.mark.parametrize("name", [n for n in ZOO if n.endswith("/tiny")])

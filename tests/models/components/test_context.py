@@ -46,7 +46,8 @@ def test_every_layer_has_a_mask_of_its_own():
     layer = Stack(blocks=2 * (Drop(),)).build(8)
     layer.blocks_0.one.set_value(jnp.ones((2, 1)))
     ctx = context(execution=Execution(scan=scan))
-    total = np.asarray(layer(jnp.zeros((4, 64, 8)), ctx)[0]) * (1 - RATE)
+    run = jax.jit(lambda x, layer=layer, ctx=ctx: layer(x, ctx)[0])
+    total = np.asarray(run(jnp.zeros((4, 64, 8)))) * (1 - RATE)
     # 2048 draws: a standard error of 0.011.
     assert abs(np.mean(np.isclose(total, 1)) - 2 * RATE * (1 - RATE)) < 0.05
 
