@@ -109,18 +109,25 @@ def ours(model: str):
   """One call is one training step, awaited, through the library's own Engine."""
   import jax
   import numpy as np
-  from t5x_like.run import Run
 
   from models.families import llama, t5
   from t5x_like import optim, schedules
+  from t5x_like.data import sources, task, vocab
+  from t5x_like.data.objectives.span_corruption import SpanCorruption
   from t5x_like.engine import Engine
+  from t5x_like.run import Run
 
   spec = t5.t5_1_1(**T5) if model == "t5" else llama.llama(**LLAMA)
   length = DECODER if model == "t5" else LENGTH
   run = Run(
     model=spec,
     model_dir="unused",
-    task=None,
+    task=task.Task(
+      name="none",
+      train=sources.Text("unused"),
+      vocabulary=vocab.Bytes(),
+      objective=SpanCorruption(),
+    ),
     lengths={"targets": length},
     steps=1,
     batch=ROWS,

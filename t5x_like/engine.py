@@ -32,6 +32,9 @@ class Engine:
 
   def __init__(self, run: Run):
     self.run = run
+    if run.compilation_cache and jax.config.jax_compilation_cache_dir is None:
+      # Compiled programs outlive the process: the next start skips the compiler.
+      jax.config.update("jax_compilation_cache_dir", f"{run.data_dir}/compiled")
     self.mesh = run.mesh.build()
     self.rules = PRESETS[run.rules] if isinstance(run.rules, str) else run.rules
     self.batch_shards = math.prod(self.mesh.shape.get(a, 1) for a in BATCH_AXES)
@@ -77,7 +80,14 @@ class Engine:
 
   def initial_state(self) -> TrainState:
     """The state before the first step, drawn in place: the same on any mesh."""
-    return jax.jit(self._initial, out_shardings=self.shardings)()
+    # Used once: on a CPU, compiling it with all optimizations takes longer than they
+    # save, by seconds.
+    quick = {"xla_backend_optimization_level": 1}
+    options = quick if jax.default_backend() == "cpu" else None
+    draw = jax.jit(
+      self._initial, out_shardings=self.shardings, compiler_options=options
+    )
+    return draw()
 
   def with_params(self, state: TrainState, params: dict) -> TrainState:
     """`state` with other parameters; an average of parameters starts from them too."""

@@ -129,7 +129,8 @@ class Lion(Optimizer):
 class Muon(Optimizer):
   """Orthogonalized momentum (Jordan et al. 2024) for the kernels inside the stacks.
 
-  Embeddings, the head, norms and biases take AdamW with the same schedule. The update
+  Embeddings, the head, norms and biases take AdamW with the same schedule, and with
+  Nesterov momentum if `nesterov` is set (so optax does it). The update
   is scaled by `consistent_rms` * sqrt(max(rows, columns)), 0.2 in Liu et al. 2025,
   arXiv:2502.16982, so that rates and decay of AdamW carry over.
   """

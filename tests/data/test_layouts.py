@@ -76,9 +76,7 @@ def test_documents_of_a_causal_row_do_not_see_each_other_unless_told_to():
   together = CausalDecoder(cross_document_attention=True).row(
     chunk, {"targets": 5}, False
   )
-  check(
-    together, decoder_segment_ids=[1] * 5, decoder_input_tokens=[0, 3, 9, 1, 4]
-  )
+  check(together, decoder_segment_ids=[1] * 5, decoder_input_tokens=[0, 3, 9, 1, 4])
 
 
 def test_prefix_unpacked_as_in_seqio():

@@ -94,9 +94,7 @@ def test_the_global_batch_is_the_same_on_any_number_of_processes(
   whole = take(pipeline(folder, task).batches(), 6)
   parts = [
     take(
-      pipeline(
-        folder, task, process_index=i, process_count=processes
-      ).batches(),
+      pipeline(folder, task, process_index=i, process_count=processes).batches(),
       6,
     )
     for i in range(processes)
@@ -183,7 +181,9 @@ def test_a_changed_stream_is_refused_with_the_difference(folder, change, named):
 def test_packed_rows_hold_each_example_once_and_whole(folder):
   made = pipeline(folder, packed(folder), batch=2)
   stream = take(made.batches(), 12)
-  shown = sum(int(batch["encoder_segment_ids"].max(axis=1).sum()) for batch, _ in stream)
+  shown = sum(
+    int(batch["encoder_segment_ids"].max(axis=1).sum()) for batch, _ in stream
+  )
   assert shown == stream[-1][1]["example"]
   assert made.efficiency > 0.5
   for batch, _ in stream:

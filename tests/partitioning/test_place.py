@@ -1,0 +1,107 @@
+"""Placement rules. Nothing here needs more than one device: meshes are abstract."""
+
+import jax
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from partitioning import place
+from partitioning.mesh import Mesh, initialize_distributed
+from partitioning.rules import PRESETS
+
+
+def mesh(data=1, fsdp=1, tensor=1):
+  return jax.sharding.AbstractMesh((data, fsdp, tensor), ("data", "fsdp", "tensor"))
+
+
+def spec(axes, shape, rules, over):
+  return place.spec_for(axes, shape, rules=rules, mesh=over, name="x/kernel")
+
+
+def test_the_first_rule_whose_mesh_axis_is_free_wins():
+  # The example of T5X's documentation.
+  rules = (
+    ("heads", "tensor"),
+    ("embed", "tensor"),
+    ("embed", "data"),
+    ("vocab", "tensor"),
+  )
+  over = mesh(data=2, tensor=4)
+  assert spec(("embed", "heads"), (8, 8), rules[:1] + rules[2:], over) == P(
+    "data", "tensor"
+  )
+  assert spec(("vocab", "embed"), (8, 8), rules[3:] + rules[1:3], over) == P(
+    "tensor", "data"
+  )
+
+
+@pytest.mark.parametrize(
+  ("preset", "expected"),
+  [
+    ("replicated", P(None, None)),
+    ("data", P(None, None)),
+    ("fsdp", P("fsdp", None)),
+    ("tensor", P(None, "tensor")),
+    ("fsdp_tensor", P("fsdp", "tensor")),
+  ],
+)
+def test_presets_place_a_feed_forward_kernel(preset, expected):
+  over = mesh(fsdp=2, tensor=2)
+  assert spec(("embed", "mlp"), (8, 8), PRESETS[preset], over) == expected
+
+
+def test_an_axis_that_does_not_divide_names_parameter_axis_and_mesh():
+  with pytest.raises(ValueError, match="'heads' of x/kernel has size 6.*tensor of 4"):
+    spec(("embed", "heads", "kv"), (8, 6, 2), PRESETS["tensor"], mesh(tensor=4))
+
+
+def test_an_unknown_axis_is_an_error_that_lists_the_known_ones():
+  with pytest.raises(ValueError, match="'embd' of x/kernel is not in .*embed"):
+    spec(("embd",), (8,), PRESETS["data"], mesh())
+
+
+def state(opt):
+  shape = jax.ShapeDtypeStruct
+  return {"params": {"a": {"kernel": shape((4, 8, 16), "float32")}}, "opt": opt}
+
+
+def placed(opt):
+  params = {"a/kernel": (("layers", "embed", "mlp"), (4, 8, 16))}
+  rules = PRESETS["fsdp_tensor"]
+  over = mesh(fsdp=2, tensor=2)
+  tree = place.state_shardings(params, state(opt), rules=rules, mesh=over)
+  return jax.tree.map(lambda s: s.spec, tree)["opt"]
+
+
+def test_optimizer_state_is_placed_like_its_parameter():
+  moment = {"a": {"kernel": jax.ShapeDtypeStruct((4, 8, 16), "float32")}}
+  assert placed({"mu": moment})["mu"]["a"]["kernel"] == P(None, "fsdp", "tensor")
+
+
+def test_row_and_column_statistics_keep_the_axes_that_are_left():
+  shape = jax.ShapeDtypeStruct
+  row = {"a": {"kernel": shape((4, 8), "float32")}}
+  column = {"a": {"kernel": shape((4, 16), "float32")}}
+  found = placed({"row": row, "column": column, "count": shape((), "int32")})
+  assert found["row"]["a"]["kernel"] == P(None, "fsdp")
+  assert found["column"]["a"]["kernel"] == P(None, "tensor")
+  assert found["count"] == P()
+
+
+def test_a_large_leaf_of_no_parameter_is_an_error():
+  with pytest.raises(ValueError, match="opt/other of shape .* belongs to no parameter"):
+    placed({"other": jax.ShapeDtypeStruct((1000,), "float32")})
+
+
+def test_a_mesh_that_does_not_use_all_devices_is_an_error():
+  with pytest.raises(ValueError, match="needs a multiple of 3 devices.*there are 1"):
+    Mesh(data=1, fsdp=3).build(jax.devices()[:1])
+
+
+def test_two_open_axes_are_an_error():
+  with pytest.raises(ValueError, match="one of them may be -1"):
+    Mesh(data=-1, fsdp=-1)
+
+
+def test_half_of_the_multi_host_flags_are_an_error():
+  with pytest.raises(ValueError, match="give all three"):
+    initialize_distributed(coordinator_address="a:1")
