@@ -1,7 +1,8 @@
 """Where arrays live. Knows no model and no engine.
 
-axes.py   the dictionary of logical axis names
-rules.py  presets: logical axis -> mesh axis
-mesh.py   the device mesh, and starting several processes
-place.py  axes + rules + mesh -> shardings of state, batch and activations
+axes.py    the dictionary of axis names, logical and of the mesh
+rules.py   presets: logical axis -> mesh axis
+mesh.py    the device mesh
+launch.py  several processes as one run
+place.py   axes + rules + mesh -> shardings of state, batch and activations
 """

@@ -1,7 +1,7 @@
-"""The dictionary: every logical axis name and what it means. Pure.
+"""The dictionary: every axis name and what it means. Pure.
 
-You are in: partitioning. A parameter names each of its axes with one of these; rules
-map names to mesh axes. The spelling is T5X's where T5X has the name.
+You are in: partitioning. A parameter names each of its axes with a logical name; rules
+map logical names to mesh axes. The spelling is T5X's where T5X has the name.
 """
 
 AXES: dict[str, str] = {
@@ -16,4 +16,10 @@ AXES: dict[str, str] = {
   "relpos_buckets": "buckets of relative distance",
   "abspos_buckets": "learned absolute positions",
   "layers": "equal layers stored in one array",
+}
+
+MESH_AXES: dict[str, str] = {
+  "data": "copies of the model, each with its rows of the batch",
+  "fsdp": "copies that share the storage of one, each with its rows of the batch",
+  "tensor": "devices that share each product of one copy",
 }

@@ -1,25 +1,21 @@
-"""The mesh: devices in a grid with named axes; and starting several processes.
+"""The mesh: devices in a grid with named axes.
 
-You are in: partitioning, the edge (asks JAX for devices). Axes: `data` (copies of the
-model), `fsdp` (copies that share storage), `tensor` (devices that share each product).
+You are in: partitioning, the edge (asks JAX for devices). axes.py says what the mesh
+axes `data`, `fsdp` and `tensor` mean.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 
-NAMES = ("data", "fsdp", "tensor")
-# Set by the launchers whose clusters JAX recognizes by itself.
-LAUNCHERS = {
-  "SLURM_NTASKS": "SLURM",
-  "OMPI_COMM_WORLD_SIZE": "Open MPI",
-}
+from partitioning.axes import MESH_AXES
+
+NAMES = tuple(MESH_AXES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,28 +59,3 @@ class Mesh:
       return jax.make_mesh(shape, NAMES, axis_types=kinds, devices=devices)
     grid = np.array(devices).reshape(shape)
     return jax.sharding.Mesh(grid, NAMES, axis_types=kinds)
-
-
-def initialize_distributed(
-  *,
-  coordinator_address: str | None = None,
-  process_count: int | None = None,
-  process_index: int | None = None,
-) -> None:
-  """Joins the processes of a multi-host run; does nothing in a single process.
-
-  With an address, all three are needed. Without, the launcher's environment decides
-  (SLURM or Open MPI with more than one task, or a TPU pod). Call it before JAX is used.
-  """
-  given = (coordinator_address, process_count, process_index)
-  if any(value is not None for value in given):
-    if None in given:
-      raise ValueError(
-        f"--coordinator_address={coordinator_address} --process_count={process_count} "
-        f"--process_index={process_index}: give all three, or none of them."
-      )
-    jax.distributed.initialize(coordinator_address, process_count, process_index)
-  elif any(int(os.environ.get(name, "1")) > 1 for name in LAUNCHERS):
-    jax.distributed.initialize()
-  elif len(os.environ.get("TPU_WORKER_HOSTNAMES", "").split(",")) > 1:
-    jax.distributed.initialize()

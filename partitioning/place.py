@@ -30,17 +30,18 @@ def spec_for(
 ) -> PartitionSpec:
   """Mesh axes for each axis of an array called `name`.
 
-  Raises ValueError for an unknown axis, and for one that its mesh axis does not divide.
+  Rules act in their order, as in T5X: an earlier rule takes its mesh axis before a
+  later one, whatever the order of the array's axes. Raises ValueError for an unknown
+  axis, and for one that its mesh axis does not divide.
   """
-  used: set[str] = set()
-  parts = []
-  for axis, size in zip(axes, shape, strict=True):
+  for axis in axes:
     if axis is not None and axis not in AXES:
       raise ValueError(
         f"Axis {axis!r} of {name} is not in partitioning/axes.py. Known axes: "
         f"{', '.join(sorted(AXES))}. Add it there with a line that says what it means."
       )
-    part = _first_rule(axis, rules, used)
+  parts = _apply(rules, axes)
+  for axis, size, part in zip(axes, shape, parts, strict=True):
     count = _devices(part, mesh)
     if size % count:
       raise ValueError(
@@ -48,28 +49,25 @@ def spec_for(
         f"{'+'.join(part)} of {count} devices does not divide. Change the mesh, or "
         "the rules (partitioning/rules.py)."
       )
-    used.update(part)
-    parts.append(part if len(part) > 1 else (part[0] if part else None))
-  return PartitionSpec(*parts)
+  return PartitionSpec(
+    *(part if len(part) > 1 else (part[0] if part else None) for part in parts)
+  )
 
 
-def _first_rule(axis: str | None, rules: Rules, used: set[str]) -> tuple[str, ...]:
+def _apply(rules: Rules, axes: tuple[str | None, ...]) -> list[tuple[str, ...]]:
+  """Mesh axes of each array axis; each mesh axis is used once."""
+  found: dict[int, tuple[str, ...]] = {}
   for logical, target in rules:
-    if logical != axis:
-      continue
-    if target is None:
-      return ()
-    part = (target,) if isinstance(target, str) else tuple(target)
-    if not used.intersection(part):
-      return part
-  return ()
+    part = (target,) if isinstance(target, str) else tuple(target or ())
+    for at, axis in enumerate(axes):
+      taken = {one for other in found.values() for one in other}
+      if axis == logical and at not in found and not taken.intersection(part):
+        found[at] = part
+  return [found.get(at, ()) for at in range(len(axes))]
 
 
 def _devices(part: tuple[str, ...], mesh: jax.sharding.Mesh) -> int:
-  count = 1
-  for axis in part:
-    count *= mesh.shape[axis]
-  return count
+  return math.prod(mesh.shape[axis] for axis in part)
 
 
 def sharding_for(
@@ -89,11 +87,10 @@ def state_shardings(
 ) -> object:
   """A sharding for every leaf of a training state, a tree of arrays or their shapes.
 
-  A leaf belongs to the parameter whose path its own path ends with, in the parameters
+  A leaf belongs to the parameter whose path its own path ends with: in the parameters
   themselves, in an optimizer's moments or in an average. With the parameter's shape it
   is placed like it; with some of its axes left out (the row and column statistics of
-  Adafactor), like those that remain; a few numbers of no parameter are
-  everywhere.
+  Adafactor), like those that remain. A few numbers of no parameter are everywhere.
   """
   return jax.tree_util.tree_map_with_path(
     lambda path, leaf: _leaf_sharding(path, leaf, params, rules, mesh), state
@@ -106,8 +103,9 @@ def _leaf_sharding(path, leaf, params, rules, mesh) -> NamedSharding:
   for start in range(len(keys)):
     name = "/".join(keys[start:])
     if name in params:
-      axes = _kept_axes(*params[name], shape)
-      return sharding_for(axes, shape, rules=rules, mesh=mesh, name="/".join(keys))
+      axes, whole = params[name]
+      spec = spec_for(axes, whole, rules=rules, mesh=mesh, name=name)
+      return NamedSharding(mesh, _kept(spec, whole, shape))
   if math.prod(shape) > REPLICATED:
     raise ValueError(
       f"State leaf {'/'.join(keys)} of shape {shape} belongs to no parameter, so it "
@@ -123,26 +121,28 @@ def _key(part: object) -> str:
   return str(part)
 
 
-def _kept_axes(
-  axes: tuple[str, ...], whole: tuple[int, ...], shape: tuple[int, ...]
-) -> tuple[str | None, ...]:
-  """Names of the axes of `whole` that are left in `shape`, in order."""
-  if shape == whole:
-    return axes
-  kept: list[str | None] = []
+def _kept(
+  spec: PartitionSpec, whole: tuple[int, ...], shape: tuple[int, ...]
+) -> PartitionSpec:
+  """The part of `spec` for the axes of `whole` that are left in `shape`, in order.
+
+  Of axes of one size the first is taken. The other would divide as well, and these
+  statistics are small: the choice costs nothing.
+  """
+  parts = []
   at = 0
   for size in shape:
     while at < len(whole) and whole[at] != size:
       at += 1
-    # A placeholder of size 1, or an axis that was joined from others: not split.
-    kept.append(axes[at] if at < len(whole) else None)
+    # A placeholder of size 1 has no axis, and is whole.
+    parts.append(spec[at] if at < len(whole) else None)
     at += 1
-  return tuple(kept)
+  return PartitionSpec(*parts)
 
 
 def batch_sharding(mesh: jax.sharding.Mesh, rules: Rules) -> NamedSharding:
   """Rows of a batch over the mesh; every other axis is whole."""
-  return NamedSharding(mesh, PartitionSpec(_first_rule("batch", rules, set()) or None))
+  return NamedSharding(mesh, PartitionSpec(_apply(rules, ("batch",))[0] or None))
 
 
 def constrainer(

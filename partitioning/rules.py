@@ -5,6 +5,10 @@ array axis takes the first rule of its name whose mesh axis is not yet used by t
 array, and is whole when there is none. A new scheme is a new tuple.
 """
 
+from __future__ import annotations
+
+from partitioning.axes import AXES, MESH_AXES
+
 Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 
 # The rows of a batch are spread over every axis that does not split the model itself.
@@ -27,3 +31,30 @@ PRESETS: dict[str, Rules] = {
   "tensor": BATCH + TENSOR,
   "fsdp_tensor": BATCH + TENSOR + FSDP,
 }
+
+
+def resolve(rules: str | Rules) -> Rules:
+  """The preset of this name, or the rules as given.
+
+  Raises ValueError for an unknown preset, and for a rule that could never act because
+  it names an axis that does not exist.
+  """
+  if isinstance(rules, str):
+    if rules not in PRESETS:
+      raise ValueError(
+        f"Rules {rules!r} are no preset; use one of {', '.join(PRESETS)}."
+      )
+    return PRESETS[rules]
+  for logical, target in rules:
+    if logical not in AXES:
+      raise ValueError(
+        f"Rule {(logical, target)} names logical axis {logical!r}. "
+        f"Known axes: {', '.join(AXES)} (partitioning/axes.py)."
+      )
+    for axis in (target,) if isinstance(target, str) else target or ():
+      if axis not in MESH_AXES:
+        raise ValueError(
+          f"Rule {(logical, target)} names mesh axis {axis!r}. "
+          f"Use one of {', '.join(MESH_AXES)}, or None."
+        )
+  return rules

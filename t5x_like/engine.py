@@ -18,7 +18,7 @@ import numpy as np
 from models.components import attend, param
 from models.components.mask import Full
 from partitioning import place
-from partitioning.rules import PRESETS
+from partitioning.rules import resolve
 from t5x_like import state as states
 from t5x_like import step
 from t5x_like.run import Run
@@ -36,7 +36,7 @@ class Engine:
       # Compiled programs outlive the process: the next start skips the compiler.
       jax.config.update("jax_compilation_cache_dir", f"{run.data_dir}/compiled")
     self.mesh = run.mesh.build()
-    self.rules = PRESETS[run.rules] if isinstance(run.rules, str) else run.rules
+    self.rules = resolve(run.rules)
     self.batch_shards = math.prod(self.mesh.shape.get(a, 1) for a in BATCH_AXES)
     _check_batch(run, self.batch_shards)
     self.module = run.model.build()

@@ -176,9 +176,9 @@ def _prepare(arguments: argparse.Namespace, real: bool) -> None:
     jax.config.update("jax_num_cpu_devices", arguments.devices)
   if arguments.dry_run or arguments.verb == "inspect":
     return
-  from partitioning import mesh
+  from partitioning import launch
 
-  mesh.initialize_distributed(
+  launch.initialize_distributed(
     coordinator_address=arguments.coordinator_address,
     process_count=arguments.process_count,
     process_index=arguments.process_index,

@@ -14,7 +14,7 @@ import os
 from models.components.execution import Execution
 from models.components.spec import Swap
 from partitioning.mesh import Mesh
-from partitioning.rules import PRESETS, Rules
+from partitioning.rules import Rules, resolve
 from t5x_like.losses import CrossEntropy
 
 part = dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,10 +152,7 @@ class Run:
       raise ValueError(f"Run.ema={self.ema} must lie between 0 and 1, or be None.")
     if not self.model_dir:
       raise ValueError("MODEL_DIR is empty; name the folder that the run writes to.")
-    if isinstance(self.rules, str) and self.rules not in PRESETS:
-      raise ValueError(
-        f"Run.rules={self.rules!r} is no preset; use one of {', '.join(PRESETS)}."
-      )
+    resolve(self.rules)
     model = self.model
     for swap in self.swaps:
       model = swap(model)

@@ -5,7 +5,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from partitioning import place
-from partitioning.mesh import Mesh, initialize_distributed
+from partitioning.mesh import Mesh
 from partitioning.rules import PRESETS
 
 
@@ -17,8 +17,8 @@ def spec(axes, shape, rules, over):
   return place.spec_for(axes, shape, rules=rules, mesh=over, name="x/kernel")
 
 
-def test_the_first_rule_whose_mesh_axis_is_free_wins():
-  # The example of T5X's documentation.
+def test_an_earlier_rule_takes_its_mesh_axis_first():
+  # The example of T5X's documentation, with its mesh axis `model` called `tensor`.
   rules = (
     ("heads", "tensor"),
     ("embed", "tensor"),
@@ -26,12 +26,19 @@ def test_the_first_rule_whose_mesh_axis_is_free_wins():
     ("vocab", "tensor"),
   )
   over = mesh(data=2, tensor=4)
-  assert spec(("embed", "heads"), (8, 8), rules[:1] + rules[2:], over) == P(
-    "data", "tensor"
-  )
-  assert spec(("vocab", "embed"), (8, 8), rules[3:] + rules[1:3], over) == P(
-    "tensor", "data"
-  )
+  assert spec(("embed", "heads"), (8, 8), rules, over) == P("data", "tensor")
+  assert spec(("vocab", "embed"), (8, 8), rules, over) == P(None, "tensor")
+
+
+def test_a_rule_to_none_keeps_an_axis_whole():
+  rules = (("embed", None), ("embed", "data"))
+  assert spec(("embed",), (8,), rules, mesh(data=2)) == P(None)
+
+
+def test_an_axis_may_be_split_over_two_mesh_axes():
+  rules = (("embed", ("data", "fsdp")), ("mlp", "fsdp"))
+  over = mesh(data=2, fsdp=2)
+  assert spec(("embed", "mlp"), (8, 8), rules, over) == P(("data", "fsdp"), None)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +94,44 @@ def test_row_and_column_statistics_keep_the_axes_that_are_left():
   assert found["count"] == P()
 
 
+def test_statistics_inherit_the_placement_of_their_parameter():
+  # The kernel gives `tensor` to its heads, so the statistics of `embed`, of a size that
+  # `tensor` does not divide, must not ask for it.
+  params = {"a/kernel": (("heads", "kv", "embed"), (4, 8, 6))}
+  rules = (("heads", "tensor"), ("embed", "tensor"))
+  state = {"column": {"a": {"kernel": jax.ShapeDtypeStruct((6,), "float32")}}}
+  tree = place.state_shardings(params, state, rules=rules, mesh=mesh(tensor=4))
+  assert tree["column"]["a"]["kernel"].spec == P(None)
+
+
+def test_placeholders_are_everywhere():
+  unused = {"a": {"kernel": jax.ShapeDtypeStruct((1,), "float32")}}
+  assert placed({"full": unused})["full"]["a"]["kernel"] == P(None)
+
+
+def test_the_longest_path_decides_whose_state_it_is():
+  params = {
+    "kernel": (("embed",), (8,)),
+    "a/kernel": (("mlp",), (8,)),
+  }
+  state = {"mu": {"a": {"kernel": jax.ShapeDtypeStruct((8,), "float32")}}}
+  over = mesh(fsdp=2, tensor=2)
+  tree = place.state_shardings(params, state, rules=PRESETS["fsdp_tensor"], mesh=over)
+  assert tree["mu"]["a"]["kernel"].spec == P("tensor")
+
+
+def test_the_rows_of_a_batch_are_spread_over_data_and_fsdp():
+  over = mesh(data=2, fsdp=2, tensor=2)
+  for rules in PRESETS.values():
+    assert place.batch_sharding(over, rules).spec == P(("data", "fsdp"))
+
+
+def test_one_device_constrains_nothing():
+  constrain = place.constrainer(mesh(), PRESETS["data"])
+  x = object()
+  assert constrain(x, ("batch", "length")) is x
+
+
 def test_a_large_leaf_of_no_parameter_is_an_error():
   with pytest.raises(ValueError, match="opt/other of shape .* belongs to no parameter"):
     placed({"other": jax.ShapeDtypeStruct((1000,), "float32")})
@@ -100,8 +145,3 @@ def test_a_mesh_that_does_not_use_all_devices_is_an_error():
 def test_two_open_axes_are_an_error():
   with pytest.raises(ValueError, match="one of them may be -1"):
     Mesh(data=-1, fsdp=-1)
-
-
-def test_half_of_the_multi_host_flags_are_an_error():
-  with pytest.raises(ValueError, match="give all three"):
-    initialize_distributed(coordinator_address="a:1")
