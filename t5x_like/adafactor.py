@@ -3,9 +3,9 @@
 You are in: t5x_like, pure (JAX, optax). optax's own version lacks what makes T5's: the
 order of its operations, joined axes, and one update per layer of stacked parameters.
 
-A parameter is seen as a matrix of rows and columns per layer: the `layers` axis is a
-batch, and heads and their features count as one axis, as in T5X's two-dimensional
-kernels. Statistics keep the separate axes, so they are sharded like the parameter.
+A parameter is seen as a matrix of rows and columns per layer (roles.py): heads and
+their features count as one axis, as in T5X's two-dimensional kernels. Statistics keep
+the separate axes, so they are sharded like the parameter.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-JOINED = (("heads", "kv"), ("kv_heads", "kv"))
+from t5x_like.roles import decayed, path_name, roles
 
 
 class AdafactorState(NamedTuple):
-  """count: updates done. The trees mirror the parameters; unused leaves have shape (1,)."""
+  """count: updates done. The trees mirror the parameters; unused leaves have shape (1,).
+
+  row, column: means of squared gradients over the columns and over the rows, where the
+  parameter is factored; full: the unreduced mean, where it is not. Float32, or as the
+  parameter for `full` and `momentum`.
+  """
 
   count: jax.Array
   row: dict
@@ -30,66 +35,76 @@ class AdafactorState(NamedTuple):
   momentum: dict
 
 
-def adafactor(hyper: object, axes: dict[str, tuple[str, ...]]):
-  """The transformation for `optim.Adafactor` hyper-parameters `hyper`."""
+def adafactor(
+  hyper: object, axes: dict[str, tuple[str, ...]]
+) -> optax.GradientTransformation:
+  """The transformation for `optim.Adafactor` hyper-parameters `hyper`.
 
-  def init(params):
-    leaf = lambda path, p: _init_leaf(hyper, _plan(hyper, _name(path), p, axes), p)
+  axes: logical axes by path. Raises ValueError at `init` for a parameter in which rows
+  and columns cannot be told apart.
+  """
+
+  def init(params: dict) -> AdafactorState:
+    def leaf(path, param):
+      return _init_leaf(hyper, _plan(hyper, path_name(path), param.shape, axes), param)
+
     leaves = jax.tree_util.tree_map_with_path(leaf, params)
-    pick = lambda i: jax.tree.map(lambda x: x[i], leaves, is_leaf=_is_tuple)
-    return AdafactorState(jnp.zeros((), jnp.int32), *(pick(i) for i in range(4)))
+    return AdafactorState(jnp.zeros((), jnp.int32), *_unzip(leaves, 4))
 
-  def update(grads, state, params):
+  def update(grads: dict, state: AdafactorState, params: dict):
     step = jnp.maximum(state.count - hyper.step_offset, 0).astype(jnp.float32)
     decay = 1.0 - (step + 1.0) ** -hyper.decay_rate
     rate = hyper.learning_rate(state.count)
 
-    def leaf(path, g, p, row, column, full, momentum):
-      plan = _plan(hyper, _name(path), p, axes)
-      return _update_leaf(hyper, plan, decay, rate, g, p, row, column, full, momentum)
+    def leaf(path, grad, param, row, column, full, momentum):
+      plan = _plan(hyper, path_name(path), param.shape, axes)
+      y, row, column, full = _normalized(hyper, plan, decay, grad, row, column, full)
+      scale = rate
+      if hyper.multiply_by_parameter_scale:
+        scale = rate * jnp.maximum(_rms(param, plan), hyper.epsilon2)
+      update = scale * y
+      if hyper.beta1 is not None:
+        # T5X averages what would be subtracted, not the gradient.
+        update = momentum = hyper.beta1 * momentum + (1 - hyper.beta1) * update
+      if hyper.weight_decay and decayed(path):
+        update = update + hyper.weight_decay * param
+      return -update, row, column, full, momentum
 
     leaves = jax.tree_util.tree_map_with_path(
       leaf, grads, params, state.row, state.column, state.full, state.momentum
     )
-    pick = lambda i: jax.tree.map(lambda x: x[i], leaves, is_leaf=_is_tuple)
-    new = AdafactorState(state.count + 1, *(pick(i) for i in range(1, 5)))
-    return pick(0), new
+    updates, *trees = _unzip(leaves, 5)
+    return updates, AdafactorState(state.count + 1, *trees)
 
   return optax.GradientTransformation(init, update)
 
 
 class _Plan(NamedTuple):
-  """Which axes of a parameter are reduced. rows/columns empty: not factored."""
+  """Axes over which means are taken. rows and columns are empty if not factored."""
 
   rows: tuple[int, ...]
   columns: tuple[int, ...]
-  layer: tuple[int, ...]  # all axes of one layer's parameter
+  own: tuple[int, ...]  # all axes of one layer's parameter
 
 
-def _plan(hyper, name, param, axes) -> _Plan:
+def _plan(hyper, name: str, shape: tuple[int, ...], axes: dict) -> _Plan:
   names = axes[name]
-  first = 1 if names and names[0] == "layers" else 0
-  groups: list[tuple[int, ...]] = []
-  for at in range(first, len(names)):
-    if groups and names[at - 1 : at + 1] in JOINED:
-      groups[-1] = (*groups[-1], at)
-    else:
-      groups.append((at,))
-  layer = tuple(range(first, len(names)))
-  if len(groups) > 2 and hyper.factored:
+  found = roles(names)
+  if hyper.factored and len(found.groups) > 2:
     raise ValueError(
       f"Adafactor cannot tell rows from columns in {name} {names}: it has more than "
-      "two axes. Add the pair to JOINED in t5x_like/adafactor.py, or set factored=False."
+      "two axes. Add the pair that makes one axis to JOINED, or the axis that stacks "
+      "matrices to STACKED, in t5x_like/roles.py; or set Adafactor.factored = False."
     )
-  sizes = [math.prod(param.shape[i] for i in group) for group in groups]
-  if not hyper.factored or len(groups) < 2 or min(sizes) < hyper.min_dim_size_to_factor:
-    return _Plan((), (), layer)
-  return _Plan(groups[0], groups[1], layer)
+  sizes = [math.prod(shape[axis] for axis in group) for group in found.groups]
+  if hyper.factored and found.is_matrix and min(sizes) >= hyper.min_dim_size_to_factor:
+    return _Plan(*found.groups, found.own)
+  return _Plan((), (), found.own)
 
 
-def _init_leaf(hyper, plan, param):
+def _init_leaf(hyper, plan: _Plan, param: jax.Array):
   unused = jnp.zeros((1,), jnp.float32)
-  momentum = jnp.zeros_like(param) if hyper.beta1 is not None else unused
+  momentum = unused if hyper.beta1 is None else jnp.zeros_like(param)
   if not plan.rows:
     return unused, unused, jnp.zeros_like(param), momentum
   row = jnp.zeros(_without(param.shape, plan.columns), jnp.float32)
@@ -97,42 +112,34 @@ def _init_leaf(hyper, plan, param):
   return row, column, unused, momentum
 
 
-def _update_leaf(hyper, plan, decay, rate, grad, param, row, column, full, momentum):
-  """(update, row, column, full, momentum) of one parameter; t5x_conventions of T5X."""
+def _normalized(hyper, plan: _Plan, decay, grad, row, column, full):
+  """(gradient over its root mean square, clipped by its own, and the new statistics)."""
   square = jnp.square(grad) + hyper.epsilon1
   if plan.rows:
     row = decay * row + (1 - decay) * jnp.mean(square, axis=plan.columns)
     column = decay * column + (1 - decay) * jnp.mean(square, axis=plan.rows)
     wide_row = jnp.expand_dims(row, plan.columns)
     wide_column = jnp.expand_dims(column, plan.rows)
-    mean = jnp.mean(wide_row, axis=plan.layer, keepdims=True)
+    mean = jnp.mean(wide_row, axis=plan.own, keepdims=True)
     y = grad * jax.lax.rsqrt(wide_row / mean) * jax.lax.rsqrt(wide_column)
   else:
     full = decay * full + (1 - decay) * square
     y = grad * jax.lax.rsqrt(full)
-  y = y / jnp.maximum(1.0, _rms(y, plan) / hyper.clipping_threshold)
-  step = rate
-  if hyper.multiply_by_parameter_scale:
-    step = step * jnp.maximum(_rms(param, plan), hyper.epsilon2)
-  update = step * y
-  if hyper.beta1 is not None:
-    update = momentum = hyper.beta1 * momentum + (1 - hyper.beta1) * update
-  decayed = hyper.weight_decay * param if hyper.weight_decay else 0.0
-  return -update - decayed, row, column, full, momentum
+  if hyper.clipping_threshold is not None:
+    y = y / jnp.maximum(1.0, _rms(y, plan) / hyper.clipping_threshold)
+  return y, row, column, full
 
 
-def _rms(x, plan):
+def _rms(x: jax.Array, plan: _Plan) -> jax.Array:
   """Root mean square of each layer's part."""
-  return jnp.sqrt(jnp.mean(jnp.square(x), axis=plan.layer, keepdims=True))
+  return jnp.sqrt(jnp.mean(jnp.square(x), axis=plan.own, keepdims=True))
 
 
-def _without(shape, axes):
-  return tuple(size for i, size in enumerate(shape) if i not in axes)
+def _without(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+  return tuple(size for at, size in enumerate(shape) if at not in axes)
 
 
-def _is_tuple(x) -> bool:
-  return isinstance(x, tuple)
-
-
-def _name(path) -> str:
-  return "/".join(str(part.key) for part in path)
+def _unzip(tree: dict, count: int) -> list[dict]:
+  """A tree of tuples as a list of trees."""
+  is_tuple = lambda x: isinstance(x, tuple)
+  return [jax.tree.map(lambda x: x[i], tree, is_leaf=is_tuple) for i in range(count)]

@@ -3,10 +3,10 @@
 You are in: t5x_like, pure (JAX, optax). `build(axes)` gets the logical axes of every
 parameter by path and returns an `optax.GradientTransformation` without clipping;
 `step.py` clips by `clip`, because it logs the norm anyway. State is trees that mirror
-the parameters, so that it is sharded like them.
+the parameters, so that it is sharded like them; hold no other large array in it.
 
 Weight decay acts on kernels and embedding tables; norms' scales and biases are left
-alone, as in every published recipe that says so.
+alone, as in every published recipe that says so (roles.py).
 """
 
 from __future__ import annotations
@@ -16,13 +16,22 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import optax
-from optax import contrib
 
 from t5x_like import schedules
 from t5x_like.adafactor import adafactor
+from t5x_like.muon import muon
+from t5x_like.roles import decay_mask
 
 Axes = dict[str, tuple[str, ...]]
-DECAYED = ("kernel", "embedding")
+# What a hyper-parameter of this name must lie in: [low, high).
+RANGES = {
+  "beta1": (0.0, 1.0),
+  "beta2": (0.0, 1.0),
+  "momentum": (0.0, 1.0),
+  "weight_decay": (0.0, float("inf")),
+  "epsilon": (0.0, float("inf")),
+  "step_offset": (0, float("inf")),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,8 +46,20 @@ class Optimizer:
     if isinstance(self.learning_rate, (int, float)):
       constant = schedules.Constant(value=float(self.learning_rate))
       object.__setattr__(self, "learning_rate", constant)
+    name = type(self).__name__
+    if not callable(self.learning_rate):
+      raise ValueError(
+        f"{name}.learning_rate={self.learning_rate!r} must be a number or a schedule, "
+        "such as @schedules.Cosine()."
+      )
     if self.clip is not None and self.clip <= 0:
-      raise ValueError(f"{type(self).__name__}.clip={self.clip} must be positive.")
+      raise ValueError(f"{name}.clip={self.clip} must be positive, or None.")
+    for field, (low, high) in RANGES.items():
+      value = getattr(self, field, None)
+      if value is not None and not low <= value < high:
+        raise ValueError(
+          f"{name}.{field}={value} must be at least {low} and less than {high}."
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,8 +86,9 @@ class AdamW(Optimizer):
 class Adafactor(Optimizer):
   """T5's Adafactor; see adafactor.py. Names and defaults are T5X's.
 
-  step_offset: steps of the pre-training when fine-tuning, or the statistics would
-  hardly move. weight_decay: not multiplied by the rate.
+  step_offset: steps of the pre-training when its optimizer state is kept, or the
+  statistics would hardly move. weight_decay: T5X's weight_decay_rate, not multiplied
+  by the rate. clipping_threshold: on the root mean square of a parameter's update.
   """
 
   factored: bool = True
@@ -74,7 +96,7 @@ class Adafactor(Optimizer):
   beta1: float | None = None
   decay_rate: float = 0.8
   step_offset: int = 0
-  clipping_threshold: float = 1.0
+  clipping_threshold: float | None = 1.0
   weight_decay: float = 0.0
   min_dim_size_to_factor: int = 128
   epsilon1: float = 1e-30
@@ -90,6 +112,13 @@ class SGD(Optimizer):
 
   momentum: float = 0.0
   nesterov: bool = False
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.nesterov and not self.momentum:
+      raise ValueError(
+        "SGD.nesterov = True needs a momentum; set SGD.momentum, e.g. to 0.9."
+      )
 
   def build(self, axes: Axes) -> optax.GradientTransformation:
     momentum = self.momentum or None
@@ -129,10 +158,9 @@ class Lion(Optimizer):
 class Muon(Optimizer):
   """Orthogonalized momentum (Jordan et al. 2024) for the kernels inside the stacks.
 
-  Embeddings, the head, norms and biases take AdamW with the same schedule, and with
-  Nesterov momentum if `nesterov` is set (so optax does it). The update
+  Embeddings, the head, norms and biases take AdamW with the same schedule. The update
   is scaled by `consistent_rms` * sqrt(max(rows, columns)), 0.2 in Liu et al. 2025,
-  arXiv:2502.16982, so that rates and decay of AdamW carry over.
+  arXiv:2502.16982, so that rates and decay of AdamW carry over. See muon.py.
   """
 
   momentum: float = 0.95
@@ -145,43 +173,7 @@ class Muon(Optimizer):
   epsilon: float = 1e-8
 
   def build(self, axes: Axes) -> optax.GradientTransformation:
-    def matrices(params):
-      named = lambda path, _: _matrix(path_name(path), axes)
-      return jax.tree_util.tree_map_with_path(named, params)
-
-    return contrib.muon(
-      self.learning_rate,
-      ns_steps=self.newton_schulz_steps,
-      beta=self.momentum,
-      nesterov=self.nesterov,
-      weight_decay=self.weight_decay,
-      weight_decay_mask=decay_mask,
-      adam_b1=self.beta1,
-      adam_b2=self.beta2,
-      eps=self.epsilon,
-      adam_weight_decay=self.weight_decay,
-      muon_weight_dimension_numbers=matrices,
-      consistent_rms=self.consistent_rms,
-    )
-
-
-def _matrix(name: str, axes: Axes) -> contrib.MuonDimensionNumbers | None:
-  """Rows and columns of a stacked kernel; None for what AdamW updates."""
-  names = axes[name]
-  if not name.endswith("/kernel") or names[0] != "layers":
-    return None
-  into = names.index("embed")
-  rest = tuple(i for i in range(1, len(names)) if i != into)
-  if into == 1:
-    return contrib.MuonDimensionNumbers(reduction_axis=(into,), output_axis=rest)
-  return contrib.MuonDimensionNumbers(reduction_axis=rest, output_axis=(into,))
-
-
-def decay_mask(params: dict) -> dict:
-  """True where weight decay acts: kernels and embedding tables."""
-  return jax.tree_util.tree_map_with_path(
-    lambda path, _: path[-1].key in DECAYED, params
-  )
+    return muon(self, axes)
 
 
 def clip_by_global_norm(grads: dict, norm: jax.Array, limit: float | None) -> dict:
@@ -192,6 +184,12 @@ def clip_by_global_norm(grads: dict, norm: jax.Array, limit: float | None) -> di
   return jax.tree.map(lambda g: g * scale, grads)
 
 
-def path_name(path: tuple) -> str:
-  """A JAX key path of nested dicts as "a/b/c"."""
-  return "/".join(str(part.key) for part in path)
+def updates_done(opt_state: object) -> jax.Array:
+  """Number of updates behind an optimizer's state, which its schedule is called with.
+
+  Fewer than the steps of the run, if steps were skipped because of NaN.
+  """
+  for path, leaf in jax.tree_util.tree_leaves_with_path(opt_state):
+    if getattr(path[-1], "name", None) == "count":
+      return leaf
+  raise AssertionError("every optimizer of this file counts its updates")

@@ -13,6 +13,7 @@ Decoder inputs are the targets shifted right; each packed example starts with BO
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -146,6 +147,11 @@ def _joined(parts: list[np.ndarray], length: int) -> tuple[np.ndarray, ...]:
     assert end <= length, (end, length)
     tokens[at:end] = part
     segments[at:end] = number
-    positions[at:end] = np.arange(len(part))
+    positions[at:end] = _counting(length)[: len(part)]
     at = end
   return tokens, segments, positions
+
+
+@functools.cache
+def _counting(length: int) -> np.ndarray:
+  return np.arange(length, dtype=np.int32)

@@ -146,13 +146,19 @@ class Pipeline:
       yield batch, {"example": example, "fingerprint": self.fingerprint}
 
   def _plan(self) -> grain.MapDataset:
-    """Example number -> (part, chunk): shuffled anew each epoch, mixed by rate."""
-    orders = []
-    for number, part in enumerate(self._parts):
-      order = grain.MapDataset.range(len(part)).shuffle(seed=_seed(self.seed, number))
-      orders.append(order.repeat().map(functools.partial(transforms.tag, number)))
+    """Example number -> chunk, or (part, chunk) of a mixture.
+
+    Chunks are shuffled anew each epoch, parts mixed by their rates.
+    """
+    orders = [
+      grain.MapDataset.range(len(part)).shuffle(seed=_seed(self.seed, i)).repeat()
+      for i, part in enumerate(self._parts)
+    ]
     if len(orders) == 1:
       return orders[0]
+    orders = [
+      order.map(functools.partial(transforms.tag, i)) for i, order in enumerate(orders)
+    ]
     return grain.MapDataset.mix(orders, [rate for _, rate in self.task.tasks])
 
   def _unpacked(self, example: int) -> Iterator[tuple[Batch, int]]:

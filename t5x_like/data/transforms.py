@@ -70,8 +70,8 @@ class MakeExample:
   seed: int
 
   def __call__(self, number: int) -> dict[str, np.ndarray]:
-    part, chunk = self.plan[number]
-    return self.parts[part].example(chunk, generator(self.seed, TRAIN, number))
+    part, chunk = located(self.plan[number])
+    return self.parts[part].example(chunk, Generators(self.seed, TRAIN).at(number))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,23 +87,46 @@ class MakeBatch:
 
   def __call__(self, number: int) -> dict[str, np.ndarray]:
     rows = []
-    for row in range(number * self.batch + self.first, number * self.batch + self.last):
-      part, chunk = self.plan[row]
-      made = self.parts[part].example(chunk, generator(self.seed, TRAIN, row))
-      layout, lengths = self.parts[part].layout, dict(self.parts[part].lengths)
+    layout, lengths = self.parts[0].layout, dict(self.parts[0].lengths)
+    start = number * self.batch
+    random = Generators(self.seed, TRAIN)
+    for row in range(start + self.first, start + self.last):
+      part, chunk = located(self.plan[row])
+      made = self.parts[part].example(chunk, random.at(row))
       rows.append(layout.row([made], lengths, False))
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def evaluation_row(part: Part, number: int) -> dict[str, np.ndarray]:
   """Row `number` of the validation data; its randomness does not depend on the seed."""
-  made = part.example(number, generator(0, EVALUATION, number))
+  made = part.example(number, Generators(0, EVALUATION).at(number))
   return part.layout.row([made], dict(part.lengths), False)
 
 
-def generator(seed: int, stream: int, number: int) -> np.random.Generator:
-  """The random numbers of one example: a counter-based generator keyed by its number."""
-  return np.random.Generator(np.random.Philox(key=[2 * seed + stream, number]))
+class Generators:
+  """Random numbers of examples: counter-based (Philox), so that each example has a
+  stream of its own that depends on (seed, stream, number) alone.
+
+  One generator is set anew for each example: making one costs twice as much as a row
+  can afford. Not to be shared between threads.
+  """
+
+  def __init__(self, seed: int, stream: int):
+    self._bits = np.random.Philox(key=[2 * seed + stream, 0])
+    self._state = self._bits.state
+    self._generator = np.random.Generator(self._bits)
+
+  def at(self, number: int) -> np.random.Generator:
+    """The generator at the start of the stream of example `number`."""
+    # 2^128 draws lie between two examples.
+    self._state["state"]["counter"][:] = (0, 0, number, 0)
+    self._bits.state = self._state
+    return self._generator
+
+
+def located(planned: int | tuple[int, int]) -> tuple[int, int]:
+  """(part, chunk) of a planned example; a plan of one part names chunks alone."""
+  return planned if isinstance(planned, tuple) else (0, planned)
 
 
 def tag(part: int, number: int) -> tuple[int, int]:

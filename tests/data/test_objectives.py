@@ -12,7 +12,7 @@ from t5x_like.data.objectives.span_corruption import (
   SpanCorruption,
   chunk_lengths,
   counts,
-  split,
+  distinct,
 )
 from t5x_like.data.objectives.supervised import Supervised
 
@@ -98,8 +98,8 @@ def test_examples_start_visible_end_hidden_and_have_the_exact_counts():
 def test_all_divisions_into_spans_are_equally_likely():
   rng, seen = np.random.default_rng(0), collections.Counter()
   for _ in range(6000):
-    seen[tuple(split(5, 3, rng))] += 1
-  assert len(seen) == 6  # compositions of 5 into 3 parts: C(4, 2)
+    seen[tuple(distinct(5, 3, rng))] += 1
+  assert len(seen) == 6  # ways to cut 5 into 3 runs: C(4, 2)
   # 1000 expected each; 5 standard deviations of a binomial are 144.
   assert all(abs(count - 1000) < 150 for count in seen.values())
 

@@ -27,7 +27,15 @@ MAY_IMPORT = {
   "t5x_like.data": ("t5x_like.data",),
   "t5x_like.losses": (),
   "t5x_like.schedules": (),
-  "t5x_like.optim": ("t5x_like.schedules", "t5x_like.adafactor"),
+  "t5x_like.roles": (),
+  "t5x_like.adafactor": ("t5x_like.roles",),
+  "t5x_like.muon": ("t5x_like.roles",),
+  "t5x_like.optim": (
+    "t5x_like.schedules",
+    "t5x_like.adafactor",
+    "t5x_like.muon",
+    "t5x_like.roles",
+  ),
   "t5x_like": ("t5x_like", "models", "partitioning"),
 }
 
