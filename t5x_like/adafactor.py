@@ -141,5 +141,8 @@ def _without(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
 
 def _unzip(tree: dict, count: int) -> list[dict]:
   """A tree of tuples as a list of trees."""
-  is_tuple = lambda x: isinstance(x, tuple)
-  return [jax.tree.map(lambda x: x[i], tree, is_leaf=is_tuple) for i in range(count)]
+
+  def pick(at: int) -> dict:
+    return jax.tree.map(lambda x: x[at], tree, is_leaf=lambda x: isinstance(x, tuple))
+
+  return [pick(at) for at in range(count)]

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from models.components import flops
-from t5x_like import evaluate, infer, metrics, plot, signals
+from t5x_like import evaluate, infer, metrics, optim, plot, signals
 from t5x_like.checkpoint import Checkpointer, restore_params
 from t5x_like.engine import Engine
 from t5x_like.ledger import Ledger
@@ -157,7 +157,9 @@ class _Loop:
   def _values(self, step: int, state: TrainState, window, data_state: dict) -> dict:
     """One line of the ledger: means over the steps since the last one."""
     values, seconds, steps = window.close()
-    values["learning_rate"] = float(self.run.optimizer.learning_rate(step - 1))
+    # Of the newest update: steps skipped for NaN do not move the schedule.
+    updates = int(optim.updates_done(state.opt_state))
+    values["learning_rate"] = float(self.run.optimizer.learning_rate(max(updates - 1, 0)))
     values["parameter_norm"] = float(self.engine.parameter_norm(state.params))
     values |= self.rates(seconds, steps, values)
     values["epoch"] = self.pipeline.epoch(data_state)
