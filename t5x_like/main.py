@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import sys
@@ -169,6 +170,12 @@ def _prepare(arguments: argparse.Namespace, real: bool) -> None:
     from t5x_like import host
 
     host.prepare()
+    # What takes long is announced: preparing a corpus, a vocabulary, token caches.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.getLogger("t5x_like").addHandler(handler)
+    logging.getLogger("t5x_like").setLevel(logging.INFO)
+    logging.getLogger("t5x_like").propagate = False
   if arguments.devices:
     import jax
 
