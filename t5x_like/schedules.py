@@ -15,6 +15,8 @@ import jax.numpy as jnp
 
 schedule = dataclasses.dataclass(frozen=True, kw_only=True)
 
+POSITIVE = "steps must be positive, and warmup zero or more"
+
 
 @schedule
 class Constant:
@@ -32,6 +34,9 @@ class Warmup:
 
   steps: int
 
+  def __post_init__(self):
+    _require(self, self.steps >= 0, "steps must be zero or more")
+
   def __call__(self, step: jax.Array | int) -> jax.Array:
     return _warmup(_step(step), self.steps)
 
@@ -48,6 +53,9 @@ class Rsqrt:
   warmup: int
   ramp: bool = False
 
+  def __post_init__(self):
+    _require(self, self.warmup > 0, "warmup must be positive")
+
   def __call__(self, step: jax.Array | int) -> jax.Array:
     step = _step(step)
     rate = self.peak * jnp.sqrt(self.warmup / jnp.maximum(step, self.warmup))
@@ -62,6 +70,9 @@ class Linear:
   steps: int
   warmup: int = 0
   final: float = 0.0
+
+  def __post_init__(self):
+    _require(self, self.steps > 0 and self.warmup >= 0, POSITIVE)
 
   def __call__(self, step: jax.Array | int) -> jax.Array:
     step = _step(step)
@@ -78,6 +89,9 @@ class Cosine:
   steps: int
   warmup: int = 0
   final: float = 0.0
+
+  def __post_init__(self):
+    _require(self, self.steps > 0 and self.warmup >= 0, POSITIVE)
 
   def __call__(self, step: jax.Array | int) -> jax.Array:
     step = _step(step)
@@ -97,6 +111,10 @@ class WSD:
   decay: int
   warmup: int = 0
   final: float = 0.0
+
+  def __post_init__(self):
+    _require(self, self.steps > 0 and self.warmup >= 0, POSITIVE)
+    _require(self, 0 < self.decay <= self.steps, "decay must be positive, within steps")
 
   def __call__(self, step: jax.Array | int) -> jax.Array:
     step = _step(step)
@@ -119,13 +137,11 @@ class MultiStep:
   warmup: int = 0
 
   def __post_init__(self):
-    if len(self.boundaries) != len(self.factors):
-      raise ValueError(
-        f"MultiStep has {len(self.boundaries)} boundaries and {len(self.factors)} "
-        "factors; give one factor for each boundary."
-      )
-    if list(self.boundaries) != sorted(self.boundaries):
-      raise ValueError(f"MultiStep.boundaries={self.boundaries} must increase.")
+    same = len(self.boundaries) == len(self.factors)
+    _require(self, same, "each boundary needs one factor")
+    rising = list(self.boundaries) == sorted(set(self.boundaries))
+    _require(self, rising, "boundaries must increase")
+    _require(self, self.warmup >= 0, "warmup must be zero or more")
 
   def __call__(self, step: jax.Array | int) -> jax.Array:
     step = _step(step)
@@ -183,6 +199,8 @@ class T5X:
         f"Unknown factor {unknown[0]!r} in {self.factors!r}. Known: "
         f"{', '.join(T5X_FACTORS)}."
       )
+    for field in ("warmup_steps", "steps_per_decay", "steps_per_cycle"):
+      _require(self, getattr(self, field) > 0, f"{field} must be positive")
 
   def names(self) -> list[str]:
     """The factors, in order."""
@@ -212,6 +230,11 @@ class T5X:
       return self.decay_factor ** (step // self.steps_per_decay)
     progress = jnp.maximum(0.0, (step - warmup) / self.steps_per_cycle)
     return jnp.maximum(0.0, 0.5 * (1.0 + jnp.cos(math.pi * (progress % 1.0))))
+
+
+def _require(schedule: object, holds: bool, rule: str) -> None:
+  if not holds:
+    raise ValueError(f"{schedule}: {rule}.")
 
 
 def _step(step: jax.Array | int) -> jax.Array:
