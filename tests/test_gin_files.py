@@ -71,6 +71,31 @@ def test_a_data_file_names_a_task(name):
   assert found.build().task is not None
 
 
+def build_with(name: str) -> object:
+  return parsed(["models/t5_1_1/tiny.gin", "runs/pretrain.gin", name]).build()
+
+
+@pytest.mark.parametrize("name", names("optim"))
+def test_an_optimizer_file_builds_the_optimizer_of_its_name(name):
+  run = build_with(name)
+  assert type(run.optimizer).__name__.lower() == Path(name).stem
+  rates = [float(run.optimizer.learning_rate(step)) for step in (0, 5, 10)]
+  assert max(rates) > 0.0
+
+
+def test_the_default_optimizer_is_the_one_of_its_file():
+  default = parsed(["models/t5_1_1/tiny.gin", "runs/pretrain.gin"]).build()
+  assert build_with("optim/adafactor.gin").optimizer == default.optimizer
+
+
+@pytest.mark.parametrize("name", names("partitioning"))
+def test_a_partitioning_file_gives_its_rules_and_a_mesh_that_has_their_axes(name):
+  run = build_with(name)
+  assert run.rules == Path(name).stem
+  split = {axis for axis in ("fsdp", "tensor") if getattr(run.mesh, axis) != 1}
+  assert split == set(run.rules.split("_")) - {"data"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_file_begins_by_saying_what_it_is(path):
   assert path.read_text().startswith("# ")
