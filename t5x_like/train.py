@@ -158,8 +158,8 @@ class _Loop:
     """One line of the ledger: means over the steps since the last one."""
     values, seconds, steps = window.close()
     # Of the newest update: steps skipped for NaN do not move the schedule.
-    updates = int(optim.updates_done(state.opt_state))
-    values["learning_rate"] = float(self.run.optimizer.learning_rate(max(updates - 1, 0)))
+    newest = max(int(optim.updates_done(state.opt_state)) - 1, 0)
+    values["learning_rate"] = float(self.run.optimizer.learning_rate(newest))
     values["parameter_norm"] = float(self.engine.parameter_norm(state.params))
     values |= self.rates(seconds, steps, values)
     values["epoch"] = self.pipeline.epoch(data_state)
