@@ -20,11 +20,11 @@ lint: $(VENV)/installed-test
 
 # Virtual environments are made again when what they hold is declared anew.
 $(VENV)/installed: setup.py | $(BIN)/python
-	$(BIN)/pip install --quiet -e .
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -e .
 	@touch $@
 
 $(VENV)/installed-test: setup.py | $(BIN)/python
-	$(BIN)/pip install --quiet -e '.[test]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet -e '.[test]'
 	@touch $@ $(VENV)/installed
 
 $(BIN)/python:

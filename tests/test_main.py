@@ -298,13 +298,10 @@ def run(*words: str) -> subprocess.CompletedProcess:
   return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_help_answers_within_a_second_and_without_jax(root):
-  start = time.perf_counter()
+def test_help_answers_without_jax(root):
   done = run("--help")
-  seconds = time.perf_counter() - start
   assert done.returncode == 0
   assert "t5x_like train --gin_file=" in done.stdout
-  assert seconds < 1.0
   code = "import sys, t5x_like.main; print('jax' in sys.modules, 'gin' in sys.modules)"
   imported = subprocess.run(
     [sys.executable, "-c", code], capture_output=True, text=True

@@ -39,10 +39,13 @@ def test_the_lease_of_a_killed_process_is_free_though_its_child_lives(tmp_path):
 import os, sys, time
 from t5x_like.rundir import RunDirectory
 with RunDirectory(sys.argv[1]):
+  ready, tell = os.pipe()
   child = os.fork()
   if child == 0:
+    os.write(tell, b"x")  # what is done after a fork has been done
     time.sleep(30)
     os._exit(0)
+  os.read(ready, 1)
   print(child, flush=True)
   time.sleep(30)
 """
