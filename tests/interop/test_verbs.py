@@ -196,6 +196,13 @@ def test_a_tensor_without_a_place_is_named(source, import_error):
   assert "no place in the model" in import_error()
 
 
+def test_a_second_copy_of_a_tied_table_has_to_be_the_same(source, import_error):
+  one_file(
+    source, lambda t: t.update({"lm_head.weight": t["transformer.wte.weight"] + 1})
+  )
+  assert "lm_head.weight and transformer.wte.weight differ" in import_error()
+
+
 def test_names_of_the_bare_model_are_understood(source, tmp_path):
   def bare(tensors):
     for name in list(tensors):
