@@ -18,6 +18,7 @@ AXES: dict[str, str] = {
   "latent": "compressed features from which queries, or keys and values, are computed",
   "relpos_buckets": "buckets of relative distance",
   "abspos_buckets": "learned absolute positions",
+  "token_types": "types of tokens, such as the first and the second sentence",
   "layers": "equal layers stored in one array",
 }
 

@@ -48,21 +48,20 @@ class CrossEntropy:
     *,
     embed_axis: int = 0,
     scale: float = 1.0,
+    bias: jax.Array | None = None,
     batch_shards: int = 1,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """(objective, sums): the sum over tokens to minimize, and sums for metrics.
 
-    kernel: [D, V] (embed_axis 0) or [V, D] (embed_axis 1). sums: "loss" (cross-entropy
+    kernel: [D, V] (embed_axis 0) or [V, D] (embed_axis 1). bias: [V] or None. sums: "loss" (cross-entropy
     alone, nats), "z_loss", "correct" and "weight", all float32 scalars.
     """
     vocab = kernel.shape[1 - embed_axis]
     call = _Call(self.z_loss, self.label_smoothing, embed_axis, scale, vocab)
     rows = max(1, CHUNK_TOKENS // max(1, hidden_BTD.shape[0] // batch_shards))
     chunk = _divisor(hidden_BTD.shape[1], rows)
-    objective, sums = _sums(
-      call, chunk, hidden_BTD, kernel, targets_BT, weights_BT.astype(jnp.float32)
-    )
-    return objective, sums
+    weights = weights_BT.astype(jnp.float32)
+    return _sums(call, chunk, hidden_BTD, kernel, bias, targets_BT, weights)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,72 +91,74 @@ class _Call:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _sums(call, chunk, hidden_BTD, kernel, targets_BT, weights_BT):
-  return _loop(call, chunk, hidden_BTD, kernel, targets_BT, weights_BT, False)[0]
+def _sums(call, chunk, *arrays):
+  return _loop(call, chunk, *arrays, False)[0]
 
 
-def _forward(call, chunk, hidden_BTD, kernel, targets_BT, weights_BT):
+def _forward(call, chunk, *arrays):
   # The gradient is computed here, chunk by chunk, while the chunk's logits exist: three
   # products a chunk, where recomputing them in the backward pass would take four.
-  sums, d_hidden, d_kernel = _loop(
-    call, chunk, hidden_BTD, kernel, targets_BT, weights_BT, True
-  )
-  return sums, (d_hidden, d_kernel)
+  sums, *gradients = _loop(call, chunk, *arrays, True)
+  return sums, gradients
 
 
 def _backward(call, chunk, saved, cotangents):
-  d_hidden, d_kernel = saved
   scale = cotangents[0]  # of the objective; the metrics' sums carry no gradient
-  return (
-    (scale * d_hidden).astype(d_hidden.dtype),
-    (scale * d_kernel).astype(d_kernel.dtype),
-    None,
-    None,
+  d_hidden, d_kernel, d_bias = jax.tree.map(
+    lambda gradient: (scale * gradient).astype(gradient.dtype), saved
   )
+  return d_hidden, d_kernel, d_bias, None, None
 
 
 _sums.defvjp(_forward, _backward)
 
 
-def _loop(call, chunk, hidden_BTD, kernel, targets_BT, weights_BT, gradient):
+def _loop(call, chunk, hidden_BTD, kernel, bias, targets_BT, weights_BT, gradient):
   """Sums over chunks of `chunk` positions of every row; B stays whole for sharding."""
   compute = hidden_BTD.dtype
   weights = kernel.astype(compute)
   length = hidden_BTD.shape[1]
-  d_kernel = jnp.zeros(kernel.shape, jnp.float32) if gradient else None
+  head = (kernel, bias) if gradient else ()
+  d_head = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.float32), head)
 
   def step(carry, start):
-    sums, d_kernel = carry
+    sums, d_head = carry
     cut = functools.partial(jax.lax.dynamic_slice_in_dim, axis=1)
     x_BCD = cut(hidden_BTD, start, chunk) * jnp.asarray(call.scale, compute)
     targets_BC = cut(targets_BT, start, chunk)
     weights_BC = cut(weights_BT, start, chunk)
-    new, d_logits = _chunk(call, x_BCD, weights, targets_BC, weights_BC, gradient)
+    logits = _logits(call, x_BCD, weights, bias)
+    new, d_logits = _chunk(call, logits, targets_BC, weights_BC, gradient)
     sums = jax.tree.map(jnp.add, sums, new)
     if not gradient:
-      return (sums, None), None
+      return (sums, d_head), None
+    d_logits = d_logits.astype(compute)
     d_x, d_w = _chunk_gradient(call, x_BCD, weights, d_logits)
-    return (sums, d_kernel + d_w), d_x
+    d_b = None if bias is None else jnp.sum(d_logits, (0, 1), dtype=jnp.float32)
+    return (sums, jax.tree.map(jnp.add, d_head, (d_w, d_b))), d_x
 
   zero = jnp.zeros((), jnp.float32)
   sums = (zero, {"loss": zero, "z_loss": zero, "correct": zero, "weight": zero})
   starts = jnp.arange(0, length, chunk)
-  (sums, d_kernel), d_x = jax.lax.scan(step, (sums, d_kernel), starts)
+  (sums, d_head), d_x = jax.lax.scan(step, (sums, d_head), starts)
   if not gradient:
-    return sums, None, None
+    return sums, None, None, None
   # [chunks, B, C, D] -> [B, T, D]
   d_hidden = jnp.moveaxis(d_x, 0, 1).reshape(hidden_BTD.shape)
-  return sums, d_hidden, d_kernel
+  return sums, d_hidden, *d_head
 
 
-def _chunk(call, x_BCD, kernel, targets_BC, weights_BC, gradient):
-  """Sums of one chunk and, for the gradient, d objective / d logits."""
+def _logits(call, x_BCD, kernel, bias):
+  """float32 [B, C, V]."""
+  contract = (((2,), (call.embed_axis,)), ((), ()))
   logits = jax.lax.dot_general(
-    x_BCD,
-    kernel,
-    (((2,), (call.embed_axis,)), ((), ())),
-    preferred_element_type=jnp.float32,
+    x_BCD, kernel, contract, preferred_element_type=jnp.float32
   )
+  return logits if bias is None else logits + bias
+
+
+def _chunk(call, logits, targets_BC, weights_BC, gradient):
+  """Sums of one chunk and, for the gradient, d objective / d logits."""
   top = jnp.max(logits, axis=-1)
   exp = jnp.exp(logits - top[..., None])
   total = jnp.sum(exp, axis=-1)
@@ -187,7 +188,7 @@ def _chunk(call, x_BCD, kernel, targets_BC, weights_BC, gradient):
   on, off = call.confidence, call.low if call.smoothing else 0.0
   wanted = jnp.where(is_target, on, off)
   d_logits = d_logits - wanted * weights_BC[..., None]
-  return (objective, sums), d_logits.astype(x_BCD.dtype)
+  return (objective, sums), d_logits
 
 
 def _chunk_gradient(call, x_BCD, kernel, d_logits):

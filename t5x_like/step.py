@@ -68,6 +68,7 @@ def objective(
     batch["decoder_loss_weights"],
     embed_axis=head.embed_axis,
     scale=head.scale,
+    bias=head.bias,
     batch_shards=plan.batch_shards,
   )
   for name, value in aux.items():

@@ -28,6 +28,7 @@ class Attend:
   aligned: bool  # queries and keys are the same positions 0..T-1 of the row
   batch_shards: int = 1
   value_dim: int | None = None  # width of a value, where it is not that of a key
+  softcap: float | None = None  # scores become softcap * tanh(scores / softcap)
 
 
 def attend(
@@ -86,6 +87,8 @@ def _einsum(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
   scores = jnp.einsum(
     "btkgh,bskh->bkgts", q_BTKGH, k_BSKH, preferred_element_type=jnp.float32
   )
+  if call.softcap is not None:
+    scores = call.softcap * jnp.tanh(scores / call.softcap)
   if bias is not None:
     scores = scores + bias.reshape(bias.shape[0], K, N // K, T, S)
   visible = allowed(call.mask, sight)
@@ -125,6 +128,8 @@ def _rows_refuses(call, q, k, bias) -> str | None:
     return f"batch {q[0]} does not divide over {call.batch_shards} batch shards"
   if call.dropout:
     return "attention dropout is computed by einsum"
+  if call.softcap is not None:
+    return "soft-capped scores are computed by einsum"
   if q[1] == 1:
     return "one query a row has no score tile worth splitting"
   if bias is not None and bias[0] != 1:
@@ -137,6 +142,8 @@ def _cudnn_refuses(call, q, k, bias) -> str | None:
     return f"needs an NVIDIA GPU, the backend is {jax.default_backend()}"
   if call.dropout:
     return "attention dropout is computed by einsum"
+  if call.softcap is not None:
+    return "soft-capped scores are computed by einsum"
   if q[-1] > 128 or q[-1] % 8:
     return f"head dim {q[-1]} is not a multiple of 8 up to 128"
   if call.value_dim is not None:

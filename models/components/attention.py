@@ -16,9 +16,11 @@ from models.components.attend import Attend, attend
 from models.components.context import Context
 from models.components.dense import Dense
 from models.components.mask import Causal, Full, Sight
-from models.components.param import FanIn
-from models.components.position import RelativeBias, Rope
+from models.components.param import FanIn, relabeled
+from models.components.position import Rotary
 from models.components.spec import spec
+
+PROJECTIONS = ("query", "key", "value", "out")
 
 
 @spec
@@ -26,24 +28,38 @@ class Attention:
   """Multi-head, grouped-query (arXiv:2305.13245) or multi-query attention.
 
   heads, head_dim: query heads and the width of each. kv_heads: heads of keys and
-  values, None for one per query head. position: None, `Rope`, or a `RelativeBias`
-  that belongs to this layer alone. scale: factor on scores, None for head_dim**-0.5
-  (T5 uses 1.0 and a smaller query initializer instead). bias: on all four projections.
+  values, None for one per query head. position: None, a `Rotary`, or a score bias
+  (`RelativeBias`, `ALiBi`) that belongs to this layer alone. scale: factor on scores,
+  None for head_dim**-0.5 (T5 uses 1.0 and a smaller query initializer instead). bias: on
+  all four projections, or the names of those that have one: ("query", "key", "value").
+  qk_norm: a norm over the features of every query and key head (Dehghani et al. 2023,
+  arXiv:2302.05442, section 2). softcap: bound on scores (Gemma 2, arXiv:2408.00118, 2).
   """
 
   heads: int
   head_dim: int
   kv_heads: int | None = None
-  position: Rope | RelativeBias | None = None
+  position: object = None
   mask: object = Causal()
   scale: float | None = None
-  bias: bool = False
+  bias: bool | tuple[str, ...] = False
+  qk_norm: object = None
+  softcap: float | None = None
 
   def __post_init__(self):
+    if not set(() if isinstance(self.bias, bool) else self.bias) <= set(PROJECTIONS):
+      raise ValueError(
+        f"Attention.bias={self.bias!r} must be True, False or names out of "
+        f"{', '.join(PROJECTIONS)}."
+      )
     if self.heads % (self.kv_heads or self.heads):
       raise ValueError(
         f"Attention.heads={self.heads} is not a multiple of kv_heads={self.kv_heads}."
       )
+
+  def has_bias(self, projection: str) -> bool:
+    """Whether "query", "key", "value" or "out" adds a bias."""
+    return self.bias if isinstance(self.bias, bool) else projection in self.bias
 
   @property
   def key_width(self) -> int:
@@ -72,21 +88,32 @@ class AttentionLayer(nnx.Module):
     # T5 leaves scores unscaled and divides the initial query kernel by sqrt(head_dim)
     # instead, so that scores start with unit variance either way.
     start = FanIn(scale=1 / spec.head_dim) if spec.scale == 1.0 else FanIn()
-    self.query = Dense(embed, queries, bias=spec.bias, init=start)
-    self.key = Dense(embed, keys, bias=spec.bias)
-    self.value = Dense(embed, keys, bias=spec.bias)
-    self.out = Dense(queries, embed, bias=spec.bias)
-    own_bias = isinstance(spec.position, RelativeBias)
+    self.query = Dense(embed, queries, bias=spec.has_bias("query"), init=start)
+    self.key = Dense(embed, keys, bias=spec.has_bias("key"))
+    self.value = Dense(embed, keys, bias=spec.has_bias("value"))
+    self.out = Dense(queries, embed, bias=spec.has_bias("out"))
+    self.query_norm = self._norm(spec)
+    self.key_norm = self._norm(spec)
+    self.rotary = spec.position if isinstance(spec.position, Rotary) else None
+    own_bias = spec.position is not None and self.rotary is None
     self.relative_bias = spec.position.build(spec.heads) if own_bias else None
+
+  @staticmethod
+  def _norm(spec: Attention) -> nnx.Module | None:
+    if spec.qk_norm is None:
+      return None
+    return relabeled(spec.qk_norm.build(spec.head_dim), {"embed": "kv"})
 
   def __call__(
     self, x_BTD: jax.Array, ctx: Context, cache: dict | None = None
   ) -> tuple[jax.Array, dict | None]:
     """Self-attention. With a cache {"key", "value"} [B, S, K, H], decoding continues."""
     q, k, v = self.query(self.asks(x_BTD, ctx)), self.key(x_BTD), self.value(x_BTD)
-    if isinstance(self.spec.position, Rope):
-      q = self.spec.position(q, ctx.positions_BT)
-      k = self.spec.position(k, ctx.positions_BT)
+    if self.query_norm is not None:
+      q, k = self.query_norm(q), self.key_norm(k)
+    if self.rotary is not None:
+      q = self.rotary(q, ctx.positions_BT)
+      k = self.rotary(k, ctx.positions_BT)
     if cache is not None:
       k, v = write(cache["key"], k, ctx), write(cache["value"], v, ctx)
       cache = {"key": k, "value": v}
@@ -121,6 +148,7 @@ class AttentionLayer(nnx.Module):
       dropout=0.0 if key is None else ctx.dropout,
       aligned=aligned,
       batch_shards=ctx.batch_shards,
+      softcap=self.spec.softcap,
     )
     kernel = ctx.execution.attention
     return attend(call, q, k, v, sight=sight, bias=bias, key=key, kernel=kernel)

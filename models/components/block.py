@@ -8,6 +8,8 @@ Shapes: x_BTD -> (x_BTD, cache, aux).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 from flax import nnx
 
@@ -15,6 +17,8 @@ from models.components.attention import Attention, CrossAttention
 from models.components.context import Context
 from models.components.ffn import with_aux
 from models.components.spec import spec
+
+Part = Callable[[jax.Array], tuple[jax.Array, object]]
 
 
 @spec
@@ -45,17 +49,23 @@ class BlockLayer(nnx.Module):
     self, x_BTD: jax.Array, ctx: Context, cache: dict | None = None
   ) -> tuple[jax.Array, dict | None, dict]:
     cache = dict(cache) if cache is not None else {}
-    y_BTD, self_cache = self.attention(
-      self.attention_norm(x_BTD), ctx, cache.get("self")
+    x_BTD, self_cache = self.residual(
+      x_BTD, "attention", lambda h: self.attention(h, ctx, cache.get("self")), ctx
     )
-    x_BTD = x_BTD + ctx.drop(y_BTD, "attention")
     if self.cross is not None:
-      y_BTD, _ = self.cross(self.cross_norm(x_BTD), ctx, cache.get("cross"))
-      x_BTD = x_BTD + ctx.drop(y_BTD, "cross")
-    y_BTD, aux = with_aux(self.ffn(self.ffn_norm(x_BTD), ctx))
-    x_BTD = x_BTD + ctx.drop(y_BTD, "ffn")
+      x_BTD, _ = self.residual(
+        x_BTD, "cross", lambda h: self.cross(h, ctx, cache.get("cross")), ctx
+      )
+    x_BTD, aux = self.residual(x_BTD, "ffn", lambda h: with_aux(self.ffn(h, ctx)), ctx)
     x_BTD = ctx.constrain(x_BTD, ("batch", "length", "embed"))
     return x_BTD, ({**cache, "self": self_cache} if cache else None), aux
+
+  def residual(
+    self, x_BTD: jax.Array, name: str, part: Part, ctx: Context
+  ) -> tuple[jax.Array, object]:
+    """x + part(norm(x)), and what else the part returns."""
+    y_BTD, rest = part(getattr(self, f"{name}_norm")(x_BTD))
+    return x_BTD + ctx.drop(y_BTD, name), rest
 
   def empty_cache(self, batch: int, length: int, dtype: object) -> dict:
     """Shapes of this layer's self-attention cache, for `length` generated tokens."""

@@ -44,6 +44,7 @@ class Context:
     cache; None when a whole sequence is computed at once.
   tokens_BT: ids of the tokens, for layers that route by them.
   domains_BT: the domain of each token's document (`*_domain_ids` of the batch), or None.
+  types_BT: type of each token (BERT's segments, `*_token_types` of the batch), or None.
   number: the absolute number of the layer that is computed.
   bias: the stack's shared position bias [1 or B, N, T, S], or None.
   dropout, key: the rate, and a random key that is None in evaluation.
@@ -55,6 +56,7 @@ class Context:
   prefix_BT: jax.Array | None = None
   tokens_BT: jax.Array | None = None
   domains_BT: jax.Array | None = None
+  types_BT: jax.Array | None = None
   number: jax.Array | int = 0
   memory: Memory | None = None
   index_B: jax.Array | None = None

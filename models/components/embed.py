@@ -14,17 +14,25 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from models.components.param import FanIn, Normal, declare
-from models.components.position import Learned
+from models.components.param import Constant, FanIn, Normal, declare
+from models.components.position import Learned, Sinusoidal
 from models.components.spec import spec
 
 
 @spec
 class Embed:
-  """Token table [vocab, embed], N(0, std^2), plus learned positions if any."""
+  """norm(scale * token table [vocab, embed], N(0, std^2), + positions + types).
+
+  scale: dim**0.5 in the Transformer and Gemma. position: added to the tokens' vectors.
+  types: rows of a second table, chosen by `*_token_types` of the batch (BERT's
+  segments, arXiv:1810.04805, figure 2). norm: on the sum (BERT, BLOOM).
+  """
 
   std: float = 1.0
-  position: Learned | None = None
+  position: Learned | Sinusoidal | None = None
+  scale: float = 1.0
+  types: int | None = None
+  norm: object = None
 
   def build(self, vocab: int, dim: int) -> EmbedLayer:
     return EmbedLayer(self, vocab, dim)
@@ -35,15 +43,31 @@ class EmbedLayer(nnx.Module):
 
   def __init__(self, spec: Embed, vocab: int, dim: int):
     self.embedding = declare((vocab, dim), ("vocab", "embed"), Normal(std=spec.std))
+    self.scale = spec.scale
     self.position = spec.position.build(dim) if spec.position else None
+    self.types = None
+    if spec.types is not None:
+      shape, axes = (spec.types, dim), ("token_types", "embed")
+      self.types = declare(shape, axes, Normal(std=spec.std))
+    self.norm = spec.norm.build(dim) if spec.norm else None
 
   def __call__(
-    self, tokens_BT: jax.Array, positions_BT: jax.Array, dtype: object
+    self,
+    tokens_BT: jax.Array,
+    positions_BT: jax.Array,
+    dtype: object,
+    types_BT: jax.Array | None = None,
   ) -> jax.Array:
+    """Without `types_BT`, every token is of type 0."""
     x_BTD = self.embedding[...][tokens_BT]
+    if self.scale != 1.0:
+      x_BTD = x_BTD * self.scale
     if self.position is not None:
       x_BTD = x_BTD + self.position(positions_BT)
-    return x_BTD.astype(dtype)
+    if self.types is not None:
+      x_BTD = x_BTD + self.types[...][0 if types_BT is None else types_BT]
+    x_BTD = x_BTD.astype(dtype)
+    return x_BTD if self.norm is None else self.norm(x_BTD)
 
 
 @spec
@@ -51,39 +75,51 @@ class Head:
   """Scores over the vocabulary: an own kernel, or the embedding table (tied).
 
   scale: factor on the input of the product; T5 v1.0 uses dim**-0.5 with its tied table.
+  bias: one number an id (GPT-J, BERT). transform: what hidden states pass before the
+  product, a spec whose layer maps x_BTD to the width of the table (BERT's dense layer).
   """
 
   tied: bool = False
   scale: float = 1.0
   std: float | None = None
+  bias: bool = False
+  transform: object = None
 
   def build(self, vocab: int, dim: int) -> HeadLayer | None:
-    return None if self.tied else HeadLayer(self, vocab, dim)
+    """None where the head has no parameter of its own."""
+    own = not self.tied or self.bias or self.transform is not None
+    return HeadLayer(self, vocab, dim) if own else None
 
 
 class HeadLayer(nnx.Module):
-  """Kernel [embed, vocab]."""
+  """Kernel [embed, vocab] unless tied, bias [vocab], transform."""
 
   def __init__(self, spec: Head, vocab: int, dim: int):
     init = FanIn() if spec.std is None else Normal(std=spec.std)
-    self.kernel = declare((dim, vocab), ("embed", "vocab"), init)
+    shape, axes = (dim, vocab), ("embed", "vocab")
+    self.kernel = None if spec.tied else declare(shape, axes, init)
+    zero = Constant(value=0.0)
+    self.bias = declare((vocab,), ("vocab",), zero) if spec.bias else None
+    self.transform = spec.transform.build(dim) if spec.transform else None
 
 
 @dataclasses.dataclass(frozen=True)
 class HeadWeights:
-  """logits = (scale * x_BTD) . kernel, contracting its axis `embed_axis`."""
+  """logits = (scale * x_BTD) . kernel [+ bias_V], contracting its axis `embed_axis`."""
 
   kernel: jax.Array
   embed_axis: int
   scale: float
+  bias: jax.Array | None = None
 
   def logits(self, x_BTD: jax.Array) -> jax.Array:
     """float32 [B, T, V]."""
     x_BTD = x_BTD * jnp.asarray(self.scale, x_BTD.dtype)
     contract = (((x_BTD.ndim - 1,), (self.embed_axis,)), ((), ()))
-    return jax.lax.dot_general(
+    scores = jax.lax.dot_general(
       x_BTD,
       self.kernel.astype(x_BTD.dtype),
       contract,
       preferred_element_type=jnp.float32,
     )
+    return scores if self.bias is None else scores + self.bias

@@ -17,7 +17,16 @@ from models.components.recompute import recomputed
 from models.components.spec import spec
 
 ACTIVATIONS = {
+  "identity": lambda x: x,  # gated: the bilinear unit of arXiv:2002.05202
   "relu": jax.nn.relu,
+  # So et al. 2021, Primer, arXiv:2109.08668, section 3; Nemotron-4.
+  "relu_squared": lambda x: jax.numpy.square(jax.nn.relu(x)),
+  "leaky_relu": jax.nn.leaky_relu,
+  "elu": jax.nn.elu,
+  "tanh": jax.numpy.tanh,
+  "sigmoid": jax.nn.sigmoid,  # gated: the unit of Dauphin et al. 2016, arXiv:1612.08083
+  "softplus": jax.nn.softplus,
+  "mish": jax.nn.mish,
   "silu": jax.nn.silu,
   "gelu": functools.partial(jax.nn.gelu, approximate=False),
   # The tanh approximation is what T5 v1.1, mT5 and GPT-2 were trained with.

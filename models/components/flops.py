@@ -2,15 +2,15 @@
 
 You are in: models/components. Convention (state it beside every figure): a product of
 [m, k] and [k, n] is 2 m k n; the backward pass is twice the forward pass; attention
-scores count what a causal mask lets through (half), so a kernel that computes the rest
-gains nothing; of experts, those that a token chooses count; norms, softmax, biases and the embedding lookup count nothing.
+scores count what the mask lets through (half of a causal one), so a kernel that computes
+the rest gains nothing; of experts, those that a token chooses count; norms, softmax,
+biases and the embedding lookup count nothing.
 """
 
 from __future__ import annotations
 
 import math
 
-from models.components.mask import Full
 from models.components.model import EncoderDecoder
 from models.components.param import Declared, declarations
 from models.components.stack import Stack
@@ -73,8 +73,7 @@ def _scores(stack: Stack, tokens: int, memory: int) -> int:
   for block in stack.blocks:
     attention = block.attention
     width = attention.heads * (attention.key_width + attention.value_width) / 2
-    seen = tokens if isinstance(attention.mask, Full) else (tokens + 1) / 2
-    total += 4 * tokens * seen * width
+    total += 4 * tokens * attention.mask.seen(tokens) * width
     if block.cross is not None:
       total += 4 * tokens * memory * block.cross.heads * block.cross.head_dim
   return int(total)

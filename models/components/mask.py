@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import numpy as np
 
 from models.components.spec import spec
 
@@ -42,6 +43,10 @@ class Full:
   def visible(self, sight: Sight) -> jax.Array | None:
     return None
 
+  def seen(self, tokens: int) -> float:
+    """Keys that a query of a row of so many tokens sees, on average."""
+    return tokens
+
 
 @spec
 class Causal:
@@ -49,6 +54,63 @@ class Causal:
 
   def visible(self, sight: Sight) -> jax.Array | None:
     return sight.key_BS[:, None, :] <= sight.query_BT[:, :, None]
+
+  def seen(self, tokens: int) -> float:
+    """Keys that a query of a row of so many tokens sees, on average."""
+    return (tokens + 1) / 2
+
+
+@spec
+class Windowed(Causal):
+  """A position sees itself and the `window` - 1 positions before it (sliding window:
+  Mistral, arXiv:2310.06825, section 2; the local bands of GPT-Neo and GPT-3)."""
+
+  window: int
+
+  def visible(self, sight: Sight) -> jax.Array | None:
+    distance = sight.query_BT[:, :, None] - sight.key_BS[:, None, :]
+    return (distance >= 0) & (distance < self.window)
+
+  def seen(self, tokens: int) -> float:
+    near = min(self.window, tokens)
+    return near * (tokens - (near - 1) / 2) / tokens
+
+
+@spec
+class Strided(Causal):
+  """The last `stride` positions, and every `stride`-th before them (Child et al. 2019,
+  arXiv:1904.10509, section 4.2)."""
+
+  stride: int
+
+  def visible(self, sight: Sight) -> jax.Array | None:
+    distance = sight.query_BT[:, :, None] - sight.key_BS[:, None, :]
+    near = distance < self.stride
+    return (distance >= 0) & (near | (distance % self.stride == 0))
+
+  def seen(self, tokens: int) -> float:
+    distance = np.arange(tokens)
+    visible = (distance < self.stride) | (distance % self.stride == 0)
+    return float(np.sum((tokens - distance) * visible)) / tokens
+
+
+@spec
+class FixedBlocks(Causal):
+  """The own block of `stride` positions, and the last `summary` positions of every block
+  before it (Child et al. 2019, arXiv:1904.10509, section 4.2, "fixed")."""
+
+  stride: int
+  summary: int
+
+  def visible(self, sight: Sight) -> jax.Array | None:
+    query, key = sight.query_BT[:, :, None], sight.key_BS[:, None, :]
+    same = query // self.stride == key // self.stride
+    last = key % self.stride >= self.stride - self.summary
+    return (key <= query) & (same | last)
+
+  def seen(self, tokens: int) -> float:
+    blocks, inside = np.divmod(np.arange(tokens), self.stride)
+    return float(np.mean(blocks * self.summary + inside + 1))
 
 
 @spec
@@ -64,6 +126,10 @@ class PrefixCausal:
       )
     inside = sight.query_prefix_BT[:, :, None] * sight.key_prefix_BS[:, None, :]
     return causal | (inside > 0)
+
+  def seen(self, tokens: int) -> float:
+    """As if no token were in the prefix: its length is the data's."""
+    return (tokens + 1) / 2
 
 
 def allowed(mask: object, sight: Sight) -> jax.Array | None:

@@ -5,7 +5,7 @@ is; `build()` gives an NNX module whose parameters are declared, not drawn. Bind
 with `param.bind(module, params)` inside a traced function, then call it.
 
 Batches use T5X's names: encoder_input_tokens, decoder_input_tokens and, for both,
-*_segment_ids, *_positions (all int32 [B, T]; segment 0 is padding), and
+*_segment_ids, *_positions, *_token_types (all int32 [B, T]; segment 0 is padding), and
 decoder_causal_attention for prefix language models. A missing *_segment_ids means that
 every token counts, a missing *_positions that positions are row indices.
 
@@ -106,18 +106,27 @@ class DecoderModel(nnx.Module):
     if cache is not None and self.token_embedder.position is not None:
       self.token_embedder.position.check(cache_length(cache))
     x_BTD = self._embed(batch["decoder_input_tokens"], ctx)
-    return self.decoder(x_BTD, ctx, cache)
+    x_BTD, cache, aux = self.decoder(x_BTD, ctx, cache)
+    return self._transformed(x_BTD), cache, aux
 
   def head_weights(self) -> HeadWeights:
     """What turns hidden states into logits; for losses that never store all logits."""
-    scale = self.spec.head.scale
+    scale, bias = self.spec.head.scale, None
+    if self.spec.head.bias:
+      bias = self.head.bias[...]
     if self.spec.head.tied:
-      return HeadWeights(self.token_embedder.embedding[...], 1, scale)
-    return HeadWeights(self.head.kernel[...], 0, scale)
+      return HeadWeights(self.token_embedder.embedding[...], 1, scale, bias)
+    return HeadWeights(self.head.kernel[...], 0, scale, bias)
 
   def logits(self, hidden_BTD: jax.Array) -> jax.Array:
     """float32 [B, T, V]."""
     return self.head_weights().logits(hidden_BTD)
+
+  def _transformed(self, hidden_BTD: jax.Array) -> jax.Array:
+    """Hidden states as the head's product takes them."""
+    if self.spec.head.transform is None:
+      return hidden_BTD
+    return self.head.transform(hidden_BTD)
 
   def _context(self, batch: Batch, side: str, run: Pass) -> Context:
     tokens = batch[f"{side}_input_tokens"]
@@ -131,6 +140,7 @@ class DecoderModel(nnx.Module):
       positions_BT=batch.get(f"{side}_positions", rows),
       tokens_BT=tokens,
       domains_BT=batch.get(f"{side}_domain_ids"),
+      types_BT=batch.get(f"{side}_token_types"),
       prefix_BT=batch.get("decoder_causal_attention") if side == "decoder" else None,
       dropout=self.spec.dropout,
       key=key,
@@ -140,7 +150,7 @@ class DecoderModel(nnx.Module):
 
   def _embed(self, tokens_BT: jax.Array, ctx: Context) -> jax.Array:
     dtype = jnp.dtype(ctx.execution.compute_dtype)
-    x_BTD = self.token_embedder(tokens_BT, ctx.positions_BT, dtype)
+    x_BTD = self.token_embedder(tokens_BT, ctx.positions_BT, dtype, ctx.types_BT)
     x_BTD = ctx.constrain(x_BTD, ("batch", "length", "embed"))
     return ctx.drop(x_BTD, "embed")
 

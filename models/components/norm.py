@@ -38,10 +38,34 @@ class RMSNormLayer(nnx.Module):
       # float32: the mean of squares overflows and loses digits in 16 bits.
       x32 = x.astype(jnp.float32)
       mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
-      y32 = x32 * jax.lax.rsqrt(mean_square + self.eps) * scale
+      y32 = x32 * jax.lax.rsqrt(mean_square + self.eps) * self.gain(scale)
       return y32.astype(x.dtype)
 
     return norm(x, self.scale[...])
+
+  def gain(self, scale: jax.Array) -> jax.Array:
+    """The factor that the stored parameter stands for."""
+    return scale
+
+
+@spec
+class RMSNorm1P(RMSNorm):
+  """RMSNorm that stores its factor minus one, so that decay pulls it to one (Gemma,
+  arXiv:2403.08295; released code)."""
+
+  def build(self, dim: int) -> RMSNorm1PLayer:
+    return RMSNorm1PLayer(self, dim)
+
+
+class RMSNorm1PLayer(RMSNormLayer):
+  """x / rms(x) * (1 + scale), scale from zero."""
+
+  def __init__(self, spec: RMSNorm1P, dim: int):
+    super().__init__(spec, dim)
+    self.scale = declare((dim,), ("embed",), Constant(value=0.0))
+
+  def gain(self, scale: jax.Array) -> jax.Array:
+    return 1.0 + scale
 
 
 @spec
@@ -69,8 +93,58 @@ class LayerNormLayer(nnx.Module):
       x32 = x.astype(jnp.float32)
       x32 = x32 - jnp.mean(x32, axis=-1, keepdims=True)
       variance = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
-      y32 = x32 * jax.lax.rsqrt(variance + self.eps) * scale
+      y32 = x32 * jax.lax.rsqrt(variance + self.eps) * self.gain(scale)
       return (y32 if bias is None else y32 + bias).astype(x.dtype)
 
     bias = None if self.bias is None else self.bias[...]
     return norm(x, self.scale[...], bias)
+
+  def gain(self, scale: jax.Array) -> jax.Array:
+    """The factor that the stored parameter stands for."""
+    return scale
+
+
+@spec
+class LayerNorm1P(LayerNorm):
+  """LayerNorm that stores its factor minus one (Nemotron-4, arXiv:2402.16819)."""
+
+  def build(self, dim: int) -> LayerNorm1PLayer:
+    return LayerNorm1PLayer(self, dim)
+
+
+class LayerNorm1PLayer(LayerNormLayer):
+  """(x - mean) / std * (1 + scale) [+ bias], scale from zero."""
+
+  def __init__(self, spec: LayerNorm1P, dim: int):
+    super().__init__(spec, dim)
+    self.scale = declare((dim,), ("embed",), Constant(value=0.0))
+
+  def gain(self, scale: jax.Array) -> jax.Array:
+    return 1.0 + scale
+
+
+@spec
+class PlainLayerNorm:
+  """(x - mean) / std, nothing learned (OLMo, arXiv:2402.00838, section 2.1)."""
+
+  eps: float = 1e-5
+
+  def build(self, dim: int) -> PlainLayerNormLayer:
+    return PlainLayerNormLayer(self)
+
+
+class PlainLayerNormLayer(nnx.Module):
+  """LayerNorm without parameters."""
+
+  def __init__(self, spec: PlainLayerNorm):
+    self.eps = spec.eps
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    @recomputed
+    def norm(x):
+      x32 = x.astype(jnp.float32)
+      x32 = x32 - jnp.mean(x32, axis=-1, keepdims=True)
+      variance = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
+      return (x32 * jax.lax.rsqrt(variance + self.eps)).astype(x.dtype)
+
+    return norm(x)

@@ -122,6 +122,14 @@ def stacked(layer: nnx.Module, layers: tuple[int, ...]) -> nnx.Module:
   return layer
 
 
+def relabeled(layer: nnx.Module, names: dict[str, str]) -> nnx.Module:
+  """The layer with logical axes renamed: a norm over heads' features has no `embed`."""
+  for _, value in nnx.iter_graph(layer):
+    if isinstance(value, nnx.Param):
+      value.set_metadata(axes=tuple(names.get(axis, axis) for axis in value.axes))
+  return layer
+
+
 def declarations(model: object) -> dict[str, Declared]:
   """Every parameter of a model (a spec, or a module built from it), by path.
 

@@ -1,7 +1,8 @@
 """Positions: how a layer knows where a token stands.
 
-You are in: models/components. Three places take a position: the embedding (`Learned`),
-queries and keys (`Rope`), and attention scores (`RelativeBias`).
+You are in: models/components. Three places take a position: the embedding (`Learned`,
+`Sinusoidal`), queries and keys (a `Rotary`), and attention scores (`RelativeBias` here,
+`ALiBi` in bias.py).
 
 Shapes: B batch, T queries, S keys, N heads, H head dim.
 """
@@ -22,10 +23,15 @@ from models.components.yarn import Yarn
 
 @spec
 class Learned:
-  """A table of `length` absolute positions, added to the token embeddings."""
+  """A table of absolute positions, added to the token embeddings.
+
+  length: rows of the table. offset: row of the first position; OPT and RoBERTa keep two
+  rows before it that nothing reads.
+  """
 
   length: int
   std: float = 0.02
+  offset: int = 0
 
   def build(self, dim: int) -> LearnedLayer:
     return LearnedLayer(self, dim)
@@ -35,22 +41,54 @@ class LearnedLayer(nnx.Module):
   """positions_BT -> [B, T, D]."""
 
   def __init__(self, spec: Learned, dim: int):
-    self.length = spec.length
+    self.length, self.offset = spec.length, spec.offset
     shape, axes = (spec.length, dim), ("abspos_buckets", "embed")
     self.embedding = declare(shape, axes, Normal(std=spec.std))
 
   def __call__(self, positions_BT: jax.Array) -> jax.Array:
     self.check(positions_BT.shape[1])
-    return self.embedding[...][positions_BT]
+    return self.embedding[...][positions_BT + self.offset]
 
   def check(self, tokens: int) -> None:
     """ValueError for rows longer than the table: XLA would read its last row instead."""
-    if tokens > self.length:
+    if tokens > self.length - self.offset:
       raise ValueError(
-        f"A row of {tokens} tokens does not fit Learned.length={self.length}. "
+        f"A row of {tokens} tokens does not fit Learned.length={self.length} with "
+        f"offset={self.offset}. "
         "Shorten rows (TASK_FEATURE_LENGTHS, or prompt and generated tokens) or raise "
         "the table's length."
       )
+
+
+@spec
+class Sinusoidal:
+  """Sines and cosines in turn, added to the token embeddings; nothing is learned.
+
+  Dimension 2i is sin(position / base^(2i/D)), 2i + 1 its cosine (Vaswani et al. 2017,
+  arXiv:1706.03762, section 3.5).
+  """
+
+  base: float = 10_000.0
+
+  def build(self, dim: int) -> SinusoidalLayer:
+    return SinusoidalLayer(self, dim)
+
+
+class SinusoidalLayer(nnx.Module):
+  """positions_BT -> [B, T, D]."""
+
+  def __init__(self, spec: Sinusoidal, dim: int):
+    self.base, self.dim = spec.base, dim
+
+  def __call__(self, positions_BT: jax.Array) -> jax.Array:
+    even = np.arange(0, self.dim, 2, dtype=np.float64)
+    frequency = (self.base ** -(even / self.dim)).astype(np.float32)
+    angle = positions_BT[..., None].astype(jnp.float32) * frequency
+    both = jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+    return both.reshape(*positions_BT.shape, -1)[..., : self.dim]
+
+  def check(self, tokens: int) -> None:
+    """Every length is served."""
 
 
 @spec
@@ -144,7 +182,16 @@ class Llama3Scaling:
 
 
 @spec
-class Rope:
+class Rotary:
+  """Turns queries and keys by angles that grow with position: the family of `Rope`."""
+
+  def __call__(self, x_BTNH: jax.Array, positions_BT: jax.Array) -> jax.Array:
+    """The turned queries or keys, same shape and dtype."""
+    raise NotImplementedError
+
+
+@spec
+class Rope(Rotary):
   """Rotary positions (Su et al. 2021, arXiv:2104.09864), halves layout.
 
   Dimension i of the first half of a head is rotated with dimension i of the second.
@@ -187,3 +234,21 @@ class PairedRope(Rope):
 
   def joined(self, one: jax.Array, two: jax.Array) -> jax.Array:
     return jnp.stack([one, two], axis=-1).reshape(*one.shape[:-1], -1)
+
+
+@spec
+class PartialRope(Rotary):
+  """Turns the first `dims` dimensions of each head alone (GPT-J; GPT-NeoX-20B,
+  arXiv:2204.06745, section 2.1.1); frequencies are those of a head that wide."""
+
+  dims: int
+  rope: Rope = Rope()
+
+  def __call__(self, x_BTNH: jax.Array, positions_BT: jax.Array) -> jax.Array:
+    if self.dims > x_BTNH.shape[-1] or self.dims % 2:
+      raise ValueError(
+        f"PartialRope.dims={self.dims} must be even and at most the head's "
+        f"{x_BTNH.shape[-1]} dimensions."
+      )
+    turned = self.rope(x_BTNH[..., : self.dims], positions_BT)
+    return jnp.concatenate([turned, x_BTNH[..., self.dims :]], axis=-1)
