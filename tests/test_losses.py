@@ -234,3 +234,34 @@ def test_all_logits_are_never_stored():
 def test_impossible_smoothing_is_an_error(smoothing):
   with pytest.raises(ValueError, match=r"label_smoothing=.* must lie in \[0, 1\)"):
     CrossEntropy(label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize("embed_axis", [0, 1])
+def test_a_bias_on_the_vocabulary_and_its_gradient_equal_pytorch(embed_axis):
+  rng = np.random.default_rng(5)
+  hidden = rng.standard_normal((2, 6, DIM), np.float32)
+  kernel = rng.standard_normal((DIM, VOCAB), np.float32)
+  bias = rng.standard_normal(VOCAB, np.float32)
+  targets = rng.integers(0, VOCAB, (2, 6))
+
+  def loss(kernel, bias):
+    kernel = kernel if embed_axis == 0 else kernel.T
+    return CrossEntropy()(
+      hidden, kernel, targets, jnp.ones((2, 6)), embed_axis=embed_axis, bias=bias
+    )[0]
+
+  value, grads = jax.jit(jax.value_and_grad(loss, (0, 1)))(kernel, bias)
+  k, b = (
+    torch.tensor(kernel, requires_grad=True),
+    torch.tensor(bias, requires_grad=True),
+  )
+  theirs = torch.nn.functional.cross_entropy(
+    (torch.tensor(hidden) @ k + b).flatten(0, 1),
+    torch.tensor(targets.ravel()),
+    reduction="sum",
+  )
+  theirs.backward()
+  assert float(value) == pytest.approx(theirs.item(), rel=1e-5)
+  # Sums of twelve float32 terms in another order.
+  np.testing.assert_allclose(grads[0], k.grad.numpy(), rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(grads[1], b.grad.numpy(), rtol=1e-4, atol=1e-5)

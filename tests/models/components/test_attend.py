@@ -162,3 +162,17 @@ def test_auto_gives_the_reasons_for_what_it_did_not_take():
   name, refused = choose("auto", call, (B, T, N, H), (B, T, K, H), bias=None)
   assert name == "einsum"
   assert "dropout" in refused["rows"]
+
+
+def test_soft_capped_scores_lie_within_their_bound():
+  """cap * tanh(scores / cap) before masking (Gemma 2, arXiv:2408.00118, section 2)."""
+  q = np.random.default_rng(3).standard_normal((1, 4, 1, H), np.float32) * 9
+  index = jnp.arange(4)[None]
+  call = Attend(mask=Causal(), scale=1.0, aligned=True, softcap=5.0)
+  ours = attend(call, q, q, q, sight=Sight(query_BT=index, key_BS=index))
+  scores = 5 * np.tanh(q[0, :, 0] @ q[0, :, 0].T / 5)
+  scores[np.triu_indices(4, 1)] = -np.inf
+  weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+  np.testing.assert_allclose(ours[0, :, 0], weights @ q[0, :, 0], rtol=1e-5, atol=1e-5)
+  reasons = choose("auto", call, q.shape, q.shape, bias=None)[1]
+  assert "soft-capped" in str(reasons)

@@ -4,7 +4,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.components.mask import Causal, Full, PrefixCausal, Sight, allowed
+from models.components.mask import (
+  Causal,
+  FixedBlocks,
+  Full,
+  PrefixCausal,
+  Sight,
+  Strided,
+  Windowed,
+  allowed,
+)
 
 
 def rows(mask, *, segments=None, prefix=None, length=7) -> list[str]:
@@ -58,3 +67,52 @@ def test_full_without_segments_needs_no_mask():
 def test_a_prefix_mask_without_prefixes_says_which_layout_has_them():
   with pytest.raises(ValueError, match="decoder_causal_attention.*PrefixDecoder"):
     rows(PrefixCausal())
+
+
+def test_a_window_counts_the_position_itself():
+  assert rows(Windowed(window=2), length=4) == ["1000", "1100", "0110", "0011"]
+
+
+def test_strided_attention_of_a_row_of_seven():
+  """Child et al. 2019, figure 3b, with a stride of 3: the last three, and every third."""
+  assert rows(Strided(stride=3)) == [
+    "1000000",
+    "1100000",
+    "1110000",
+    "1111000",
+    "0111100",
+    "0011110",
+    "1001111",
+  ]
+
+
+def test_fixed_attention_of_a_row_of_seven():
+  """Child et al. 2019, figure 3c: the own block, and the last cell of those before."""
+  assert rows(FixedBlocks(stride=3, summary=1)) == [
+    "1000000",
+    "1100000",
+    "1110000",
+    "0011000",
+    "0011100",
+    "0011110",
+    "0010011",
+  ]
+
+
+@pytest.mark.parametrize(
+  "mask",
+  [
+    Full(),
+    Causal(),
+    Windowed(window=3),
+    Windowed(window=90),
+    Strided(stride=4),
+    FixedBlocks(stride=5, summary=2),
+  ],
+)
+@pytest.mark.parametrize("length", [1, 7, 23])
+def test_keys_seen_on_average_are_those_of_the_mask(mask, length):
+  index = jnp.arange(length)[None]
+  visible = mask.visible(Sight(query_BT=index, key_BS=index))
+  count = length**2 if visible is None else int(visible.sum())
+  assert mask.seen(length) * length == pytest.approx(count)

@@ -9,14 +9,21 @@ import pytest
 import torch
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.gptj.modeling_gptj import (
+  apply_rotary_pos_emb,
+  create_sinusoidal_positions,
+)
 from transformers.models.t5.modeling_t5 import T5Attention
 
 from models.components.param import bind
 from models.components.position import (
   Learned,
   Llama3Scaling,
+  PairedRope,
+  PartialRope,
   RelativeBias,
   Rope,
+  Sinusoidal,
   relative_bucket,
 )
 
@@ -141,3 +148,38 @@ def test_a_row_longer_than_the_learned_table_is_an_error():
   table = bind(Learned(length=4).build(2), {"embedding": jnp.zeros((4, 2))})
   with pytest.raises(ValueError, match="5 tokens does not fit Learned.length=4"):
     table(jnp.zeros((1, 5), jnp.int32))
+
+
+def test_sinusoids_of_the_paper():
+  """PE(pos, 2i) = sin(pos / 10000^(2i/d)), PE(pos, 2i + 1) = cos of the same."""
+  found = Sinusoidal().build(6)(jnp.array([[0, 1, 7]]))[0]
+  for row, position in zip(np.asarray(found), (0, 1, 7), strict=True):
+    for i in range(3):
+      angle = position / 10_000 ** (2 * i / 6)
+      assert row[2 * i] == pytest.approx(np.sin(angle), abs=1e-6)
+      assert row[2 * i + 1] == pytest.approx(np.cos(angle), abs=1e-6)
+
+
+def test_a_part_of_each_head_is_turned_in_pairs_as_in_gpt_j():
+  x = np.random.default_rng(0).standard_normal((1, 9, 2, 12), np.float32)
+  table = create_sinusoidal_positions(9, 8)[None]
+  sin, cos = torch.split(table, 4, dim=-1)
+  theirs = apply_rotary_pos_emb(torch.tensor(x[..., :8]), sin, cos).numpy()
+  ours = PartialRope(dims=8, rope=PairedRope())(jnp.asarray(x), jnp.arange(9)[None])
+  np.testing.assert_allclose(ours[..., :8], theirs, rtol=1e-5, atol=1e-6)
+  np.testing.assert_array_equal(ours[..., 8:], x[..., 8:])
+
+
+def test_a_part_wider_than_the_head_is_an_error():
+  with pytest.raises(ValueError, match=r"PartialRope.dims=16 .* 12"):
+    PartialRope(dims=16)(jnp.zeros((1, 1, 1, 12)), jnp.zeros((1, 1), jnp.int32))
+
+
+def test_learned_positions_begin_at_the_offset():
+  layer = bind(
+    Learned(length=5, offset=2).build(1),
+    {"embedding": jnp.arange(5.0)[:, None]},
+  )
+  assert layer(jnp.array([[0, 2]])).ravel().tolist() == [2, 4]
+  with pytest.raises(ValueError, match=r"4 tokens .* Learned.length=5 with offset=2"):
+    layer(jnp.zeros((1, 4), jnp.int32))
