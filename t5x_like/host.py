@@ -8,6 +8,7 @@ on accelerators the device does the arithmetic and these settings are harmless.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 
 # glibc backs large blocks with huge pages. XLA:CPU allocates its temporaries anew every
@@ -42,3 +43,14 @@ def prepare() -> None:
     return
   new = environment(dict(os.environ))
   os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], new)
+
+
+def command() -> str:
+  """How the user starts this program from here: what its own advice is printed with."""
+  called = sys.argv[0]
+  if os.path.basename(called) != "t5x_like":
+    return "python -m t5x_like.main"
+  found = shutil.which("t5x_like")
+  if found and os.path.samefile(found, called):
+    return "t5x_like"
+  return os.path.relpath(called)

@@ -15,7 +15,7 @@ import time
 import jax
 
 from models.components import flops
-from t5x_like import evaluate, infer, metrics, optim, plot, signals
+from t5x_like import evaluate, host, infer, metrics, optim, plot, signals
 from t5x_like.checkpoint import Checkpointer, restore_params
 from t5x_like.data import stages
 from t5x_like.engine import Engine
@@ -244,13 +244,13 @@ class _Loop:
 
 def complete(run: Run, directory: RunDirectory) -> str:
   """What a finished run tells its user."""
-  path = directory.path
+  path, program = directory.path, host.command()
   return "\n".join(
     [
       f"The run in {path} is complete: {run.steps} steps. What can be done next:",
       f"  go on        the same command with --gin.TRAIN_STEPS={2 * run.steps}",
-      f"  evaluate     t5x_like eval --model_dir={path}",
-      f"  try it       t5x_like infer --model_dir={path} --prompt='...'",
+      f"  evaluate     {program} eval --model_dir={path}",
+      f"  try it       {program} infer --model_dir={path} --prompt='...'",
       f"  look at it   {path}/metrics.jsonl, {path}/samples/, "
       f"tensorboard --logdir={path}",
       f"  checkpoints  {directory.checkpoints}",

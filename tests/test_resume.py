@@ -137,7 +137,7 @@ def test_a_stopped_run_ends_like_one_that_was_not(
 def test_a_complete_run_says_so_and_what_can_be_done_next(folder, root, undisturbed):
   status, errors = finish(start(folder, "whole", root))
   assert status == 0
-  assert "is complete: 40 steps" in errors and "t5x_like infer" in errors
+  assert "is complete: 40 steps" in errors and " infer --model_dir=" in errors
 
 
 def test_another_run_in_the_same_directory_is_refused_with_the_difference(
