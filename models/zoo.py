@@ -16,6 +16,7 @@ from models.families.gpt2 import gpt2
 from models.families.llama import llama
 from models.families.t5 import t5, t5_1_1, umt5
 from models.row import ALL, CAUSAL_DECODER, ENCODER_DECODER, TIED, Family, Row
+from models.zoo_gpt import GPT_LIKE
 from models.zoo_mixtures import MIXTURES
 
 # Shapes of T5 v1.1, which mT5 and umT5 took over with other vocabularies.
@@ -278,5 +279,6 @@ FAMILIES = (
   LLAMA3_1,
   LLAMA3_2,
   *MIXTURES,
+  *GPT_LIKE,
 )
 ZOO: dict[str, Row] = {row.name: row for family in FAMILIES for row in family.rows()}
