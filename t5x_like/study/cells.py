@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 
@@ -30,7 +31,7 @@ class Cell:
   """One run. config: digest of its gin text, which lacks the seed and the directory.
 
   differs: cost relative to the baseline's at the same point. comparable: what must be
-  equal for two losses to mean the same.
+  equal for two losses to mean the same. held_out: see sweep.Ladder.
   """
 
   address: str
@@ -45,6 +46,7 @@ class Cell:
   flops: float
   differs: dict[str, float]
   comparable: dict[str, str]
+  held_out: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,7 @@ def read(files: Sequence[str], bindings=(), search_paths=()) -> Study:
 def expand(
   study: Study, *, code: str, search_paths: Sequence[str] = (), bindings=()
 ) -> Expansion:
-  """Every cell of the study; all first seeds before all second seeds.
+  """Every cell of the study: all first seeds before all second seeds, held-out last.
 
   bindings: laid over the base of every arm, below the arm's own.
   """
@@ -76,7 +78,9 @@ def expand(
       texts[cells[0].config] = text
       groups.append(cells)
   # Interleaved, so that a study stopped early holds whole pairs.
-  cells = tuple(cell for row in zip(*groups, strict=True) for cell in row)
+  rows = itertools.zip_longest(*groups)
+  cells = tuple(cell for row in rows for cell in row if cell is not None)
+  cells = tuple(sorted(cells, key=lambda cell: cell.held_out))
   _check_distinct(cells)
   return Expansion(cells, texts)
 
@@ -143,11 +147,12 @@ def _group(study, reader, arm, point, base, code) -> tuple[list[Cell], str]:
     **dataclasses.asdict(built.cost),
     "differs": built.cost.relative_to(base.cost),
     "comparable": comparable(built.run),
+    "held_out": point.held_out,
   }
   what = _what(built.run, code)
   cells = [
     Cell(address=_digest(what | {"seed": seed}), seed=seed, **shared)
-    for seed in study.seeds.values
+    for seed in point.seeds or study.seeds.values
   ]
   return cells, built.text
 

@@ -6,6 +6,7 @@ You are in: t5x_like/study, the edge (reads a plan and results). Upstream: runni
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 
 from t5x_like.study.compare_text import aligned
 from t5x_like.study.store import ENDED, FINAL, State, Store
@@ -82,9 +83,9 @@ def _row(
 
 def _power(plan: dict) -> str:
   """The smallest difference that the planned number of pairs can be expected to find."""
-  blocks = {(str(c["point"]), c["seed"]) for c in plan["cells"]}
-  points = {str(c["point"]) for c in plan["cells"]}
-  pairs = len(blocks) // len(points)
+  blocks = {(str(c["point"]), c["seed"]) for c in plan["cells"] if not c["held_out"]}
+  points = Counter(point for point, _ in blocks)
+  pairs = min(points.values(), default=0)
   if len(plan["arms"]) < 2:
     return "One arm: nothing to compare."
   if pairs < POWER_PAIRS:

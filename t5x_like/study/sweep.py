@@ -17,13 +17,23 @@ axis = dataclasses.dataclass(frozen=True, kw_only=True)
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-  """labels: what tables show, (name, value) pairs. bindings: what it adds to a run."""
+  """labels: what tables show, (name, value) pairs. bindings: what it adds to a run.
+
+  seeds: others than the study's. held_out: laws are not fitted to it but checked on it.
+  """
 
   labels: tuple[tuple[str, object], ...] = ()
   bindings: tuple[str, ...] = ()
+  seeds: tuple[int, ...] = ()
+  held_out: bool = False
 
   def __add__(self, other: Point) -> Point:
-    return Point(self.labels + other.labels, self.bindings + other.bindings)
+    return Point(
+      self.labels + other.labels,
+      self.bindings + other.bindings,
+      other.seeds or self.seeds,
+      self.held_out or other.held_out,
+    )
 
 
 def product(axes: tuple[object, ...]) -> tuple[Point, ...]:
@@ -77,6 +87,38 @@ class List:
     """The points, in order."""
     _check(self, self.of, empty=True)
     return tuple(Point(((self.name, key),), tuple(v)) for key, v in self.of.items())
+
+
+@axis
+class Ladder:
+  """Sizes of a model, smallest first, as a List: {"small": ["DIM = 64"], "large": [...]}.
+
+  seeds: of sizes that are to have others than the study's, {"small": (0, 1, 2, 3)}.
+  held_out: sizes that run last, and which laws fitted to the others are checked on.
+  """
+
+  of: dict[str, list]
+  name: str = "size"
+  seeds: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+  held_out: tuple[str, ...] = ()
+
+  def points(self) -> tuple[Point, ...]:
+    """The points, in order."""
+    _check(self, self.of, empty=True)
+    unknown = sorted({*self.seeds, *self.held_out} - set(self.of))
+    if unknown:
+      raise ValueError(
+        f"Ladder.seeds and held_out name {unknown}; sizes are {list(self.of)}."
+      )
+    return tuple(
+      Point(
+        ((self.name, size),),
+        tuple(bindings),
+        tuple(self.seeds.get(size, ())),
+        size in self.held_out,
+      )
+      for size, bindings in self.of.items()
+    )
 
 
 @axis

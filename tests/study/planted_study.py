@@ -26,6 +26,7 @@ def planted(root: Path, arms: dict[str, dict], seeds: int, points=({},)) -> Stor
       "flops": 1e6,
       "differs": {"tokens": 0.0, "flops": 0.0, "params": 0.0},
       "comparable": SAME,
+      "held_out": False,
     }
     for seed in range(seeds)
     for place, point in enumerate(points)

@@ -6,7 +6,7 @@ from t5x_like import config, identity
 from t5x_like.statements import ConfigError
 from t5x_like.study import cells
 from t5x_like.study.study import Arm, Seeds, Study
-from t5x_like.study.sweep import Grid
+from t5x_like.study.sweep import Grid, Ladder
 
 BASE = ("studies/tiny_ffn/base.gin",)
 
@@ -125,3 +125,24 @@ def test_an_axis_may_not_undo_an_arm():
 def test_a_mistake_in_an_arm_names_the_arm():
   with pytest.raises(ConfigError, match="arm 'a': .*nothing reads BATCH_SIZ"):
     expand(Arm(name="a", bindings=("BATCH_SIZ = 4",)))
+
+
+def test_held_out_sizes_run_last_and_sizes_have_seeds_of_their_own():
+  axis = Ladder(
+    of={
+      "s": ["TRAIN_STEPS = 10"],
+      "l": ["TRAIN_STEPS = 20"],
+      "m": ["TRAIN_STEPS = 15"],
+    },
+    seeds={"s": (0, 1, 2), "l": (0,)},
+    held_out=("l",),
+  )
+  found = [(c.point["size"], c.seed, c.held_out) for c in expand(axes=(axis,)).cells]
+  assert found == [
+    ("s", 0, False),
+    ("m", 0, False),
+    ("s", 1, False),
+    ("m", 1, False),
+    ("s", 2, False),
+    ("l", 0, True),
+  ]

@@ -3,7 +3,7 @@
 import pytest
 
 from t5x_like.study.study import Arm, Seeds, Study
-from t5x_like.study.sweep import Grid, List, LogRange, Random, Zip, product
+from t5x_like.study.sweep import Grid, Ladder, List, LogRange, Random, Zip, product
 
 
 def bindings(axis) -> list[tuple[str, ...]]:
@@ -95,3 +95,15 @@ def test_a_study_says_what_is_wrong(wrong, says):
 def test_seeds_are_different():
   with pytest.raises(ValueError, match="all different"):
     Seeds(values=(1, 1))
+
+
+def test_a_ladder_has_seeds_and_held_out_sizes_of_its_own():
+  axis = Ladder(
+    of={"s": ["A = 1"], "l": ["A = 2"]}, seeds={"s": [0, 1, 2]}, held_out=["l"]
+  )
+  small, large = product((axis, Grid(of={"B": [3]})))
+  assert small.labels == (("size", "s"), ("B", 3))
+  assert (small.seeds, small.held_out) == ((0, 1, 2), False)
+  assert (large.seeds, large.held_out) == ((), True)
+  with pytest.raises(ValueError, match=r"name \['xl'\]; sizes are \['s'\]"):
+    Ladder(of={"s": []}, held_out=("xl",)).points()
