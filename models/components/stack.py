@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from models.components.bias import ALiBi
 from models.components.context import Context
 from models.components.param import stacked
 from models.components.position import RelativeBias
@@ -26,7 +27,7 @@ class Stack:
 
   blocks: tuple
   final_norm: object = None
-  position: RelativeBias | None = None
+  position: RelativeBias | ALiBi | None = None
 
   def build(self, dim: int) -> StackLayer:
     return StackLayer(self, dim)

@@ -16,6 +16,7 @@ import parity_table
 import pytest
 import safetensors.numpy
 import test_parity as parity
+import test_parity_gpt as gpt
 import test_parity_mixtures as mixtures
 import torch
 import transformers
@@ -31,7 +32,7 @@ from t5x_like.interop.names import to_ours
 
 LOGITS = 2e-5  # of the largest one, as in the parity tests; their reasons hold here
 # Only on full rows does transformers' Switch compute what its paper says.
-CASES = parity.CASES | mixtures.CASES
+CASES = parity.CASES | mixtures.CASES | gpt.CASES
 MIXTURES = mixtures.LOGITS
 TOKENS = 40
 

@@ -1,6 +1,6 @@
 """All formats. Where several say the same of a spec, the first one is written."""
 
-from t5x_like.interop.formats import deepseek, gpt2, llama, mixtral, switch, t5
+from t5x_like.interop.formats import bloom, deepseek, gpt2, llama, mixtral, switch, t5
 from t5x_like.interop.hf import Format
 
 FORMATS: tuple[Format, ...] = (
@@ -10,4 +10,5 @@ FORMATS: tuple[Format, ...] = (
   *mixtral.FORMATS,
   *deepseek.FORMATS,
   *switch.FORMATS,
+  *bloom.FORMATS,
 )
