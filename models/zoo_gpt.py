@@ -6,6 +6,8 @@ You are in: models. Data, no logic.
 from __future__ import annotations
 
 from models.families.bloom import bloom
+from models.families.galactica import galactica
+from models.families.opt import opt, opt_post_norm
 from models.row import CAUSAL_DECODER, TIED, Family
 
 BLOOM_176B = dict(dim=14_336, heads=112, layers=70)
@@ -52,4 +54,60 @@ XUANYUAN2 = Family(
   sizes={"176b": (176_247_271_424, BLOOM_176B)},
 )
 
-GPT_LIKE = (BLOOM, BLOOMBERG_GPT, XUANYUAN2)
+OPT = Family(
+  name="opt",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2205.01068",
+  year=2022,
+  build=opt,
+  counted=TIED,
+  reference="transformers.OPTForCausalLM",
+  sizes={
+    "tiny": (None, dict(dim=32, heads=4, layers=2, vocab=512, length=64)),
+    "125m": (125_239_296, dict(dim=768, heads=12, layers=12)),
+    "1_3b": (1_315_758_080, dict(dim=2048, heads=32, layers=24)),
+    "2_7b": (2_651_596_800, dict(dim=2560, heads=32, layers=32)),
+    "6_7b": (6_658_473_984, dict(dim=4096, heads=32, layers=32)),
+    "13b": (12_853_473_280, dict(dim=5120, heads=40, layers=40)),
+    "30b": (29_974_540_288, dict(dim=7168, heads=56, layers=48)),
+    "66b": (65_719_701_504, dict(dim=9216, heads=72, layers=64)),
+    "175b": (174_604_468_224, dict(dim=12_288, heads=96, layers=96)),
+  },
+)
+
+OPT_350M = Family(
+  name="opt",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2205.01068, released 350M model",
+  year=2022,
+  build=opt_post_norm,
+  counted=TIED,
+  reference="transformers.OPTForCausalLM",
+  sizes={
+    "tiny_350m": (
+      None,
+      dict(dim=32, width=16, heads=4, layers=2, vocab=512, length=64),
+    ),
+    "350m": (331_196_416, dict(dim=1024, width=512, heads=16, layers=24)),
+  },
+)
+
+GALACTICA = Family(
+  name="galactica",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2211.09085",
+  year=2022,
+  build=galactica,
+  counted=TIED,
+  reference="transformers.OPTForCausalLM",
+  sizes={
+    "tiny": (None, dict(dim=32, heads=4, layers=2, vocab=512, length=64)),
+    "125m": (124_909_056, dict(dim=768, heads=12, layers=12)),
+    "1_3b": (1_314_557_952, dict(dim=2048, heads=32, layers=24)),
+    "6_7b": (6_655_647_744, dict(dim=4096, heads=32, layers=32)),
+    "30b": (29_968_103_424, dict(dim=7168, heads=56, layers=48)),
+    "120b": (121_328_947_200, dict(dim=10_240, heads=80, layers=96)),
+  },
+)
+
+GPT_LIKE = (BLOOM, BLOOMBERG_GPT, XUANYUAN2, OPT, OPT_350M, GALACTICA)

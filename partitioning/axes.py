@@ -15,7 +15,7 @@ AXES: dict[str, str] = {
   "heads": "query heads",
   "kv_heads": "key and value heads (fewer than `heads` in grouped-query attention)",
   "kv": "features of one head",
-  "latent": "compressed features from which queries, or keys and values, are computed",
+  "latent": "compressed features: of queries, of keys and values, of a token table",
   "relpos_buckets": "buckets of relative distance",
   "abspos_buckets": "learned absolute positions",
   "token_types": "types of tokens, such as the first and the second sentence",

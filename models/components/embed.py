@@ -59,7 +59,7 @@ class EmbedLayer(nnx.Module):
     types_BT: jax.Array | None = None,
   ) -> jax.Array:
     """Without `types_BT`, every token is of type 0."""
-    x_BTD = self.embedding[...][tokens_BT]
+    x_BTD = self.vectors(tokens_BT)
     if self.scale != 1.0:
       x_BTD = x_BTD * self.scale
     if self.position is not None:
@@ -68,6 +68,10 @@ class EmbedLayer(nnx.Module):
       x_BTD = x_BTD + self.types[...][0 if types_BT is None else types_BT]
     x_BTD = x_BTD.astype(dtype)
     return x_BTD if self.norm is None else self.norm(x_BTD)
+
+  def vectors(self, tokens_BT: jax.Array) -> jax.Array:
+    """The tokens' own vectors, as wide as the residual stream."""
+    return self.embedding[...][tokens_BT]
 
 
 @spec

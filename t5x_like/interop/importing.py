@@ -21,6 +21,7 @@ import numpy as np
 
 from models.components import param
 from models.components.model import Decoder, EncoderDecoder
+from models.components.position import Learned
 from t5x_like import config as gin_config
 from t5x_like.checkpoint import Checkpointer
 from t5x_like.interop import gin_model, hf, tokenizer
@@ -127,9 +128,10 @@ def _write_gin(target: Path, made: hf.Made, spec: object, config: dict) -> bool:
 def _lengths(spec: object) -> dict[str, int]:
   lengths = dict(LENGTHS[type(spec)])
   position = spec.embed.position
-  if position is not None:
+  if isinstance(position, Learned):
     # A prompt and what is generated after it share the table.
-    lengths["targets"] = min(lengths["targets"], position.length // 2)
+    room = position.length - position.offset
+    lengths["targets"] = min(lengths["targets"], room // 2)
   return lengths
 
 

@@ -67,7 +67,7 @@ def _family(family) -> list[str]:
   sizes = []
   for row in family.rows():
     size = row.name.rpartition("/")[2]
-    if row.parameters is None and size != "tiny":
+    if row.parameters is None and not size.startswith("tiny"):
       sizes.append(f"{size} {param.count(row.spec()):,} (no exact figure published)")
     elif row.parameters is not None:
       sizes.append(f"{size} {row.parameters:,}")

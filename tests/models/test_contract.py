@@ -1,7 +1,7 @@
 """The contract: what every architecture of the zoo keeps, at its tiny size.
 
-A new family is tested here the moment it has a `tiny` row. Models that are equal
-specs (mT5 and T5 v1.1) are computed once.
+A new family is tested here the moment it has a row `tiny` or `tiny_<what>`. Models that
+are equal specs (mT5 and T5 v1.1) are computed once.
 """
 
 import functools
@@ -19,7 +19,7 @@ from models.components.spec import replace, swap
 from models.zoo import ZOO
 from partitioning.axes import AXES
 
-TINY = {name: row.spec() for name, row in ZOO.items() if name.endswith("/tiny")}
+TINY = {name: row.spec() for name, row in ZOO.items() if "/tiny" in name}
 PREFIX = "prefix language model"
 SPECS = TINY | {PREFIX: swap(TINY["llama2/tiny"], Causal, PrefixCausal())}
 ROWS, LENGTH = 2, 16

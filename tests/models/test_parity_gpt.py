@@ -11,6 +11,8 @@ import transformers
 
 from models.components.param import declarations
 from models.families.bloom import bloom
+from models.families.galactica import galactica
+from models.families.opt import opt, opt_post_norm
 from t5x_like.interop.formats.index import FORMATS
 from t5x_like.interop.names import to_ours
 
@@ -33,6 +35,16 @@ def _weights(format, weights, spec):
   return to_ours(format.rows(spec), weights, declarations(spec))
 
 
+SIZES = dict(dim=32, heads=4, layers=2, vocab=VOCAB)
+OPT = (transformers.OPTForCausalLM, transformers.OPTConfig)
+OPT_SIZES = dict(
+  hidden_size=32,
+  num_attention_heads=4,
+  num_hidden_layers=2,
+  ffn_dim=128,
+  max_position_embeddings=300,
+  pad_token_id=0,  # PyTorch gives its row no gradient as an input
+)
 CASES = {
   # Six heads: slopes of four, and two between them.
   "BLOOM": case(
@@ -43,6 +55,24 @@ CASES = {
     hidden_size=36,
     n_head=6,
     n_layer=2,
+  ),
+  "OPT": case("opt", opt(**SIZES, length=300), *OPT, **OPT_SIZES),
+  "OPT-350M, norms last, narrow table": case(
+    "opt",
+    opt_post_norm(**SIZES, length=300, width=20),
+    *OPT,
+    do_layer_norm_before=False,
+    word_embed_proj_dim=20,
+    **OPT_SIZES,
+  ),
+  "Galactica": case(
+    "opt",
+    galactica(**SIZES, length=300),
+    *OPT,
+    enable_bias=False,
+    layer_norm_elementwise_affine=False,
+    activation_function="gelu",
+    **OPT_SIZES,
   ),
 }
 

@@ -1,6 +1,15 @@
 """All formats. Where several say the same of a spec, the first one is written."""
 
-from t5x_like.interop.formats import bloom, deepseek, gpt2, llama, mixtral, switch, t5
+from t5x_like.interop.formats import (
+  bloom,
+  deepseek,
+  gpt2,
+  llama,
+  mixtral,
+  opt,
+  switch,
+  t5,
+)
 from t5x_like.interop.hf import Format
 
 FORMATS: tuple[Format, ...] = (
@@ -11,4 +20,5 @@ FORMATS: tuple[Format, ...] = (
   *deepseek.FORMATS,
   *switch.FORMATS,
   *bloom.FORMATS,
+  *opt.FORMATS,
 )
