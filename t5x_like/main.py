@@ -195,6 +195,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, bool], int]] = {
   "study worker": study,
   "study status": study,
   "study compare": study,
+  "study report": study,
   "import": import_model,
   "export": export_model,
   "zoo": zoo,

@@ -1,4 +1,4 @@
-"""The verbs that run a study: plan, run, worker, status, compare.
+"""The verbs that run a study: plan, run, worker, status, compare, report.
 
 You are in: t5x_like/study, the edge. Upstream: main.py, running_flags.py. Only `plan`
 and `run` read configurations; the others need the study's directory alone, and answer
@@ -29,6 +29,7 @@ from t5x_like.study.worker import Worker
 
 Arguments = argparse.Namespace
 SOME_FAILED = 4
+LEAST_RESAMPLES = 100
 OF_THE_STUDY = ("study.", "sweep.")
 
 
@@ -119,6 +120,18 @@ def compare(arguments: Arguments) -> int:
   return 0
 
 
+def report(arguments: Arguments) -> int:
+  """The verb `study report`."""
+  from t5x_like.study import report as writing  # scipy and matplotlib take a second
+
+  if arguments.bootstrap < LEAST_RESAMPLES:
+    raise ConfigError(
+      f"--bootstrap={arguments.bootstrap} must be {LEAST_RESAMPLES} or more: intervals of "
+      "fewer would be their noise."
+    )
+  return writing.report(arguments)
+
+
 def _planned(arguments: Arguments) -> Store:
   """Expands the study and writes its directory."""
   from t5x_like.study import cells  # builds runs, and so imports JAX
@@ -143,6 +156,8 @@ def _planned(arguments: Arguments) -> Store:
     "match": study.match,
     "arms": [arm.name for arm in study.arms],
     "code": noted["version"],
+    "gin_files": list(arguments.gin_file),
+    "gin_bindings": list(arguments.gin_bindings),
     "command": [sys.executable, "-m", "t5x_like.main", "train"],
     "cwd": os.getcwd(),
     "data_dir": arguments.data_dir and os.path.abspath(arguments.data_dir),
@@ -174,4 +189,5 @@ VERBS: dict[str, Callable[[Arguments], int]] = {
   "study worker": worker,
   "study status": status,
   "study compare": compare,
+  "study report": report,
 }

@@ -25,6 +25,12 @@ Exit status 4: the study ended, but some cells failed.""",
   "study compare": """\
   t5x_like study compare --study_dir=runs/tiny_ffn
   t5x_like study compare --study_dir=runs/tiny_ffn --metric=validation/accuracy --json""",
+  "study report": """\
+  t5x_like study report --study_dir=runs/tiny_ffn
+  t5x_like study report --study_dir=runs/tiny_ffn --out=docs/studies/tiny_ffn
+
+Writes report.html (one file, nothing else needed), report.md, tables.tex, points.csv and
+figures/. A study that still runs is reported as far as it is.""",
 }
 SUMMARIES = {
   "study plan": "What a study would run, and what that costs; writes its directory.",
@@ -32,6 +38,7 @@ SUMMARIES = {
   "study worker": "Run cells of a planned study, on any machine that sees its directory.",
   "study status": "Which cells are done, running (how far), waiting or failed (why).",
   "study compare": "Arms beside the baseline: paired differences, intervals, verdicts.",
+  "study report": "A study as one HTML page, Markdown, LaTeX tables, figures and a CSV.",
 }
 
 
@@ -51,6 +58,10 @@ def add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
   if verb == "study compare":
     add("--metric", help="a name in metrics.jsonl (default: Study.metric)")
     add("--mixed", action="store_true", help="compare what is not comparable, labelled")
+  if verb == "study report":
+    add("--out", help="folder to write (default: report/ in the study's directory)")
+    add("--bootstrap", type=int, default=1000, help="resamples of a law's points")
+    add("--seed", type=int, default=0, help="of the resampling")
 
 
 def _add_plan_flags(parser: argparse.ArgumentParser) -> None:

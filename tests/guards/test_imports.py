@@ -94,6 +94,7 @@ LIBRARIES = {
   ),
   "t5x_like.losses": ("jax",),
   "t5x_like.study": ("numpy", "scipy"),
+  "t5x_like.study.figures": ("numpy", "matplotlib"),
 }
 
 # Library -> the only modules that may import it: one door each.
@@ -101,7 +102,7 @@ DOORS = {
   "gin": ("t5x_like.config",),
   "orbax": ("t5x_like.checkpoint", "t5x_like.retention", "t5x_like.stepdirs"),
   "tensorboardX": ("t5x_like.ledger",),
-  "matplotlib": ("t5x_like.plot",),
+  "matplotlib": ("t5x_like.plot", "t5x_like.study.figures"),
   "safetensors": ("t5x_like.interop.weights",),
 }
 

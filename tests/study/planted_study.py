@@ -40,6 +40,8 @@ def planted(root: Path, arms: dict[str, dict], seeds: int, points=({},)) -> Stor
     "match": None,
     "arms": list(arms),
     "code": "0",
+    "gin_files": ["planted.gin"],
+    "gin_bindings": [],
     "command": [sys.executable, str(FAKE)],
     "cwd": str(root),
     "data_dir": None,

@@ -1,0 +1,103 @@
+"""Laws of arms: loss by training FLOPs for each arm, and what they predicted.
+
+You are in: t5x_like/study, pure part. Upstream: rows of measured.py. Downstream: the
+report. Along a ladder N and D grow together, so a law of both cannot be told from one of
+compute alone; that is the law fitted. Held-out runs are never fitted to.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from t5x_like.study import fit_report, planning
+from t5x_like.study.fit import Fit, fit
+from t5x_like.study.intervals import bootstrap, predict
+from t5x_like.study.laws import PowerLaw, PowerLawFloor
+
+# Budgets that a law needs: one more than it has constants.
+NEEDS = ((4, PowerLawFloor), (3, PowerLaw))
+SHOWN = 60  # points of a drawn law
+FORMULAS = {"PowerLawFloor": "E + A C^-alpha", "PowerLaw": "A C^-alpha"}
+
+
+def laws(rows: list[dict], arms: list[str], *, resamples: int = 1000, seed: int = 0):
+  """One dict for each arm: fit_report.report's of the best that its budgets allow, with
+  "arm", "budgets", "curve" (of the law, with the interval of its mean) and "predicted".
+
+  Where there are too few budgets: {"arm", "budgets", "why"} alone.
+  """
+  return [_law(rows, arm, resamples, seed) for arm in arms]
+
+
+def _law(rows: list[dict], arm: str, resamples: int, seed: int) -> dict:
+  own = [row for row in rows if row["arm"] == arm and row["value"] is not None]
+  fitted = [row for row in own if not row["held_out"]]
+  flops = np.array([row["flops"] for row in fitted])
+  # An arm's steps are whole numbers: its budgets at a size are equal, or nearly so.
+  budgets = len({f"{value:.2g}" for value in flops})
+  law = next((law for least, law in NEEDS if budgets >= least), None)
+  found = {"arm": arm, "budgets": budgets}
+  if law is None:
+    return found | {"why": f"{budgets} budgets; a law needs {NEEDS[-1][0]}"}
+  estimate = fit(law, {"x": flops}, np.array([row["value"] for row in fitted]))
+  report = fit_report.report(
+    estimate, resamples=resamples, seed=seed, groups=None, budgets=[]
+  )
+  samples = bootstrap(estimate, count=resamples, seed=seed)
+  later = [row for row in own if row["held_out"]]
+  reach = max([*flops, *(row["flops"] for row in later)])
+  return found | {
+    **report,
+    "formula": FORMULAS[law.__name__],
+    "curve": _curve(estimate, samples, flops.min(), reach),
+    "predicted": [_predicted(estimate, samples, row, flops.max()) for row in later],
+  }
+
+
+def _curve(estimate: Fit, samples: np.ndarray, low: float, high: float) -> dict:
+  """{"flops", "loss", "low", "high"}: the law and the interval of its mean."""
+  flops = np.geomspace(low, high, SHOWN)
+  loss, ends = predict(estimate, samples, {"x": flops})
+  named = {"flops": flops, "loss": loss, "low": ends[0], "high": ends[1]}
+  return {name: values.tolist() for name, values in named.items()}
+
+
+def _predicted(estimate: Fit, samples: np.ndarray, row: dict, largest: float) -> dict:
+  """A held-out run beside what the law says of one more run there."""
+  loss, ends = predict(
+    estimate, samples, {"x": np.array([row["flops"]])}, interval="new_run"
+  )
+  return {
+    "point": row["point"],
+    "seed": row["seed"],
+    "flops": row["flops"],
+    "reach": row["flops"] / largest,
+    "measured": row["value"],
+    "predicted": float(loss[0]),
+    "interval": [float(ends[0, 0]), float(ends[1, 0])],
+    "error": float(loss[0] / row["value"] - 1),
+  }
+
+
+def trends(rows: list[dict], arms: list[str], baseline: str) -> list[dict]:
+  """How each arm's paired difference from the baseline moves with compute; held-out runs
+  included. {"arm", "slope", "low", "high", "p"} by ln C; empty with under 3 budgets."""
+  value = {
+    (row["arm"], row["point"], row["seed"]): row
+    for row in rows
+    if row["value"] is not None
+  }
+  found = []
+  for arm in arms:
+    pairs = [
+      (row["flops"], value[arm, point, seed]["value"] - row["value"])
+      for (name, point, seed), row in value.items()
+      if name == baseline and (arm, point, seed) in value
+    ]
+    flops, difference = np.array(pairs).T if pairs else np.empty((2, 0))
+    if arm == baseline or len(np.unique(flops)) < 3:
+      continue
+    slope = planning.trend(flops, difference)
+    ends = {"slope": slope.mean, "low": slope.low, "high": slope.high, "p": slope.p}
+    found.append({"arm": arm} | ends)
+  return found

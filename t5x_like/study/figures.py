@@ -1,0 +1,213 @@
+"""Figures of a study: loss by compute with laws, differences, learning curves.
+
+You are in: t5x_like/study, the edge. Upstream: summary.py. Downstream: report.py writes
+them as SVG, whose text takes the colour of the page around it, and as PNG.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
+
+INK = "#123456"  # stands for the colour of text until the SVG is written
+# Okabe and Ito's colours, which the colour-blind can tell apart, darkest first.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")
+MARKERS = "osD^vP*X"
+
+
+def draw(found: dict) -> dict[str, Figure]:
+  """{name: figure} of a summary; what there is nothing to draw of is left out."""
+  figures = {
+    "loss_by_compute": _loss_by_compute(found),
+    "differences": _differences(found),
+    "learning_curves": _learning_curves(found),
+  }
+  return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def svg(figure: Figure) -> str:
+  """An <svg> element without fixed size or colour of text; the same for the same input."""
+  import matplotlib
+  from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+  written = io.StringIO()
+  with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "study"}):
+    FigureCanvasSVG(figure).print_svg(written, metadata={"Date": None})
+  text = written.getvalue()
+  text = text[text.index("<svg") :].replace(INK, "currentColor")
+  return re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"', r"\1", text, count=2)
+
+
+def png(figure: Figure) -> bytes:
+  """On white, 130 dots an inch."""
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+  written = io.BytesIO()
+  figure.patch.set_facecolor("white")
+  FigureCanvasAgg(figure).print_figure(written, dpi=130, format="png")
+  figure.patch.set_facecolor("none")
+  return written.getvalue()
+
+
+def _figure(rows: int, columns: int, size: tuple[float, float], **how: object):
+  """(figure, axes [rows, columns]) without a background, drawn in INK."""
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=size, layout="constrained", facecolor="none")
+  axes = figure.subplots(rows, columns, squeeze=False, **how)
+  for panel in axes.flat:
+    panel.set_facecolor("none")
+    panel.grid(alpha=0.25, linewidth=0.6)
+    panel.tick_params(colors=INK, which="both", labelsize=8)
+    for side in panel.spines.values():
+      side.set_color(INK)
+      side.set_linewidth(0.6)
+    panel.spines[["top", "right"]].set_visible(False)
+  return figure, axes
+
+
+def _label(panel: object, x: str, y: str, title: str = "") -> None:
+  panel.set_xlabel(x, color=INK, fontsize=9)
+  panel.set_ylabel(y, color=INK, fontsize=9)
+  if title:
+    panel.set_title(title, color=INK, fontsize=9)
+
+
+def _legend(panel: object, **how: object) -> None:
+  panel.legend(fontsize=8, labelcolor=INK, framealpha=0, **how)
+
+
+def _style(found: dict) -> dict[str, tuple[str, str]]:
+  """{arm: (colour, marker)}."""
+  names = [arm["name"] for arm in found["arms"]]
+  return {
+    name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
+    for i, name in enumerate(names)
+  }
+
+
+def _loss_by_compute(found: dict) -> Figure | None:
+  """Mean and standard error of every arm and point; laws as lines, held out hollow."""
+  figure, [[panel]] = _figure(1, 1, (7.2, 4.6))
+  laws = {law["arm"]: law for law in found["laws"]}
+  for arm, (colour, marker) in _style(found).items():
+    for held_out in (False, True):
+      x, mean, error = _points(found["rows"], arm, held_out)
+      panel.errorbar(
+        x,
+        mean,
+        yerr=error,
+        linestyle="",
+        color=colour,
+        marker=marker,
+        markersize=5,
+        capsize=2.5,
+        linewidth=1,
+        markerfacecolor="none" if held_out else colour,
+        label=None if held_out else arm,
+      )
+    if curve := laws[arm].get("curve"):
+      panel.plot(curve["flops"], curve["loss"], color=colour, linewidth=1.1)
+      panel.fill_between(
+        curve["flops"], curve["low"], curve["high"], color=colour, alpha=0.13, lw=0
+      )
+  panel.set_xscale("log")
+  _label(panel, "training FLOPs", found["metric"])
+  _legend(panel)
+  return figure
+
+
+def _points(rows: list[dict], arm: str, held_out: bool) -> tuple:
+  """(FLOPs, means, standard errors) by point; a lone seed has no error."""
+  groups: dict[str, list[dict]] = {}
+  for row in rows:
+    if (row["arm"], row["held_out"]) == (arm, held_out) and row["value"] is not None:
+      groups.setdefault(row["point"], []).append(row)
+  x = [group[0]["flops"] for group in groups.values()]
+  values = [np.array([row["value"] for row in group]) for group in groups.values()]
+  error = [v.std(ddof=1) / math.sqrt(len(v)) if len(v) > 1 else 0.0 for v in values]
+  return x, [v.mean() for v in values], error
+
+
+def _differences(found: dict) -> Figure | None:
+  """A forest: every arm's paired difference with its interval, one panel a table."""
+  tables = [t for t in found["tables"] if any("low" in row for row in t["rows"])]
+  if not tables:
+    return None
+  arms = [a["name"] for a in found["arms"] if a["name"] != found["baseline"]]
+  height = 1.1 + 0.32 * len(arms)
+  figure, axes = _figure(1, len(tables), (2.2 + 1.9 * len(tables), height), sharey=True)
+  style = _style(found)
+  for panel, table in zip(axes[0], tables, strict=True):
+    panel.axvline(0, color=INK, linewidth=0.8)
+    for row in table["rows"]:
+      if "low" in row:
+        colour, marker = style[row["arm"]]
+        sides = [[row["difference"] - row["low"]], [row["high"] - row["difference"]]]
+        panel.errorbar(
+          [row["difference"]],
+          [arms.index(row["arm"])],
+          xerr=sides,
+          color=colour,
+          marker=marker,
+          markersize=5,
+          capsize=3,
+        )
+    pairs = f"{table['pairs']} pairs"
+    _label(panel, "", "", f"{table['title']}\n{pairs}" if table["title"] else pairs)
+    panel.set_yticks(range(len(arms)), arms, color=INK)
+  axes[0][0].invert_yaxis()  # sharey: all of them
+  figure.supxlabel(f"{found['metric']} minus {found['baseline']}'s", **_small())
+  return figure
+
+
+def _learning_curves(found: dict) -> Figure | None:
+  """Mean over seeds with the range of all, one panel a point."""
+  points = list(dict.fromkeys(row["point"] for row in found["rows"]))
+  drawn = {
+    p: [r for r in found["rows"] if r["point"] == p and r["curve"]] for p in points
+  }
+  drawn = {point: rows for point, rows in drawn.items() if rows}
+  if not drawn or max(len(r["curve"]) for rows in drawn.values() for r in rows) < 2:
+    return None
+  columns = min(3, len(drawn))
+  lines = math.ceil(len(drawn) / columns)
+  size = (1.2 + 2.6 * columns, 0.6 + 2.4 * lines)
+  figure, axes = _figure(lines, columns, size, sharey=True)
+  for panel, (point, rows) in zip(axes.flat, drawn.items(), strict=False):
+    for arm, (colour, _) in _style(found).items():
+      _band(panel, [row for row in rows if row["arm"] == arm], colour, arm)
+    panel.set_xlim(left=0)
+    panel.xaxis.get_offset_text().set(color=INK, fontsize=8)
+    _label(panel, "", "", point)
+  for panel in axes.flat[len(drawn) :]:
+    panel.set_visible(False)
+  _legend(axes[0][0])
+  figure.supxlabel("training FLOPs", **_small())
+  figure.supylabel(found["metric"], **_small())
+  return figure
+
+
+def _band(panel: object, rows: list[dict], colour: str, label: str) -> None:
+  longest = max((len(row["curve"]) for row in rows), default=0)
+  rows = [row for row in rows if len(row["curve"]) == longest]
+  if not rows:
+    return
+  steps = np.array([step for step, _ in rows[0]["curve"]])
+  values = np.array([[value for _, value in row["curve"]] for row in rows])
+  flops = steps * rows[0]["flops"] / rows[0]["steps"]
+  panel.plot(flops, values.mean(axis=0), color=colour, linewidth=1.1, label=label)
+  panel.fill_between(
+    flops, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, lw=0
+  )
+
+
+def _small() -> dict[str, object]:
+  return {"color": INK, "fontsize": 9}

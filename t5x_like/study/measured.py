@@ -1,0 +1,99 @@
+"""Measured: every run of a study as one flat row, and what was spent on all of them.
+
+You are in: t5x_like/study, the edge (reads run directories). Upstream: store.py, index.py.
+Downstream: the report, its points.csv, and arm_laws.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from t5x_like.study.store import FINAL, State, Store
+from t5x_like.study.worker import short
+
+COLUMNS = (
+  "arm",
+  "point",
+  "seed",
+  "state",
+  "value",
+  "params",
+  "tokens",
+  "flops",
+  "steps",
+  "seconds",
+  "held_out",
+  "reason",
+  "address",
+)
+
+
+def rows(store: Store, states: dict[str, State]) -> list[dict]:
+  """One row a cell with the names of COLUMNS, "curve" [[step, value], ...], and "final",
+  every number measured at the last step."""
+  return [_row(cell, states[cell["address"]]) for cell in store.plan["cells"]]
+
+
+def _row(cell: dict, state: State) -> dict:
+  result = state.result or {}
+  names = ("arm", "seed", "params", "tokens", "flops", "steps", "held_out", "address")
+  return {name: cell[name] for name in names} | {
+    "point": " ".join(f"{short(k)}={v}" for k, v in cell["point"].items()),
+    "state": state.name,
+    "reason": state.reason,
+    "value": result.get("value"),
+    "seconds": result.get("seconds"),
+    "curve": result.get("curve", []),
+    "final": result.get("final", {}),
+  }
+
+
+def write_csv(path: Path, found: list[dict]) -> None:
+  """points.csv: what `t5x_like study fit` reads, unless a run has no value."""
+  with open(path, "w", encoding="utf-8", newline="") as file:
+    writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(found)
+
+
+def other_losses(found: list[dict], metric: str) -> list[str]:
+  """Held-out losses measured beside the study's metric in every finished run."""
+  finals = [set(row["final"]) for row in found if row["state"] == "done"]
+  common = set.intersection(*finals) if finals else set()
+  return sorted(n for n in common if n.endswith("/loss") and n != metric)
+
+
+def spent(store: Store, states: dict[str, State]) -> dict[str, object]:
+  """{"cells": {state: count}, "flops": of finished runs, "seconds": of all attempts}.
+
+  Attempts that were killed before they could say how long they ran are not in seconds.
+  """
+  cells: dict[str, int] = {}
+  flops = seconds = 0.0
+  for cell in store.plan["cells"]:
+    state = states[cell["address"]]
+    cells[state.name] = cells.get(state.name, 0) + 1
+    if state.name in FINAL:
+      flops += cell["flops"]
+      seconds += state.result["seconds"]
+    else:
+      for path in (store.folder(cell) / "attempts").glob("*.exit"):
+        seconds += json.loads(path.read_text()).get("seconds", 0.0)
+  return {"cells": cells, "flops": flops, "seconds": seconds}
+
+
+def versions(store: Store) -> list[dict[str, str]]:
+  """Packages that runs were made with, from their newest manifests; one if all agree."""
+  found: list[dict[str, str]] = []
+  for cell in store.plan["cells"]:
+    saved = sorted(
+      (store.folder(cell) / "checkpoints").glob("*/manifest.json"),
+      key=lambda path: path.stat().st_mtime,
+    )
+    if saved:
+      packages = json.loads(saved[-1].read_text(encoding="utf-8"))["versions"]
+      if packages not in found:
+        found.append(packages)
+  return found
