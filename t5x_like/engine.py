@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.components import attend, param
-from models.components.mask import Full
 from partitioning import place
 from partitioning.rules import resolve
 from t5x_like import state as states
@@ -151,28 +150,27 @@ class Engine:
       stack = getattr(self.run.model, side, None)
       if stack is None:
         continue
-      for part, spec in (
-        ("self", stack.blocks[0].attention),
-        ("cross", stack.blocks[0].cross),
-      ):
-        if spec is not None:
-          keys = lengths["encoder"] if part == "cross" else lengths[side]
-          chosen[f"{side} {part}-attention"] = self._kernel(spec, lengths[side], keys)
+      found: dict[str, list[str]] = {}
+      for block in dict.fromkeys(stack.blocks):
+        for part, spec in (("self", block.attention), ("cross", block.cross)):
+          if spec is not None:
+            keys = lengths["encoder"] if part == "cross" else lengths[side]
+            kernel = self._kernel(spec, lengths[side], keys)
+            found.setdefault(f"{side} {part}-attention", []).append(kernel)
+      chosen |= {name: " and ".join(dict.fromkeys(k)) for name, k in found.items()}
     return chosen
 
   def _kernel(self, spec, queries: int, keys: int) -> str:
-    call = attend.Attend(
-      mask=spec.mask or Full(),
-      scale=1.0,
+    call = spec.call(
       dropout=self.run.model.dropout,
       aligned=queries == keys,
       batch_shards=self.batch_shards,
-      value_dim=None if spec.value_width == spec.key_width else spec.value_width,
     )
     rows = self.run.batch // self.run.microbatches
     q = (rows, queries, spec.heads, spec.key_width)
     k = (rows, keys, spec.kv_heads or spec.heads, spec.key_width)
-    name, refused = attend.choose(self.run.execution.attention, call, q, k, bias=None)
+    bias = (rows, spec.heads, queries, keys) if spec.row_bias else None
+    name, refused = attend.choose(self.run.execution.attention, call, q, k, bias=bias)
     reasons = "; ".join(f"{other} refused: {why}" for other, why in refused.items())
     return f"{name} ({reasons})" if reasons else name
 

@@ -14,8 +14,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from models.components.attend_blockwise import SMALLEST, block, blockwise_kernel
 from models.components.attend_rows import MASKED, rows_kernel
+from models.components.distance_bias import DistanceBias, whole
 from models.components.mask import Sight, allowed
+
+WHOLE_SCORES = 256 << 20  # bytes of one row's scores from which blocks take over
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,11 +42,12 @@ def attend(
   v_BSKH: jax.Array,
   *,
   sight: Sight,
-  bias: jax.Array | None = None,
+  bias: DistanceBias | jax.Array | None = None,
   key: jax.Array | None = None,
   kernel: str = "auto",
 ) -> jax.Array:
-  """Mixes values; [B, T, N, width of v] in the dtype of q. `bias` is [1 or B, N, T, S]."""
+  """Mixes values; [B, T, N, width of v] in the dtype of q. `bias` is [1 or B, N, T, S],
+  or one of distances."""
   name, _ = choose(
     kernel, call, q_BTNH.shape, k_BSKH.shape, bias=None if bias is None else bias.shape
   )
@@ -70,7 +75,7 @@ def choose(
     return kernel, {}
   refused: dict[str, str] = {}
   for name in PREFERRED.get(jax.default_backend(), ("einsum",)):
-    reason = KERNELS[name][1](call, q, k, bias)
+    reason = KERNELS[name][1](call, q, k, bias) or _declines(name, q, k)
     if not reason:
       return name, refused
     refused[name] = reason
@@ -90,6 +95,7 @@ def _einsum(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
   if call.softcap is not None:
     scores = call.softcap * jnp.tanh(scores / call.softcap)
   if bias is not None:
+    bias = whole(bias)
     scores = scores + bias.reshape(bias.shape[0], K, N // K, T, S)
   visible = allowed(call.mask, sight)
   if visible is not None:
@@ -107,7 +113,7 @@ def _cudnn(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
   visible = allowed(call.mask, sight)
   mask = None if visible is None else visible[:, None]
   if bias is not None:
-    bias = bias.astype(q_BTNH.dtype)
+    bias = whole(bias).astype(q_BTNH.dtype)
   return jax.nn.dot_product_attention(
     q_BTNH,
     k_BSKH,
@@ -137,6 +143,27 @@ def _rows_refuses(call, q, k, bias) -> str | None:
   return None
 
 
+def _blockwise_refuses(call, q, k, bias) -> str | None:
+  if call.dropout:
+    return "attention dropout is computed by einsum"
+  if bias is not None and bias[0] != 1:
+    return "every row has a bias of its own"
+  for length in (q[1], k[1]):
+    if block(length) < SMALLEST:
+      return f"length {length} has no divisor from {SMALLEST} to 512 to cut blocks by"
+  return None
+
+
+def _declines(name: str, q: tuple, k: tuple) -> str | None:
+  """Why a kernel that could run is not taken unless asked for."""
+  scores = 4 * q[2] * q[1] * k[1]
+  if name == "blockwise" and scores <= WHOLE_SCORES:
+    return f"{scores >> 20} MiB of scores a row need no blocks"
+  if name == "rows" and scores > WHOLE_SCORES:
+    return f"{scores >> 20} MiB of scores a row would exist at once"
+  return None
+
+
 def _cudnn_refuses(call, q, k, bias) -> str | None:
   if jax.default_backend() != "gpu":
     return f"needs an NVIDIA GPU, the backend is {jax.default_backend()}"
@@ -157,7 +184,12 @@ def _cudnn_refuses(call, q, k, bias) -> str | None:
 KERNELS = {
   "einsum": (_einsum, _einsum_refuses),
   "rows": (rows_kernel, _rows_refuses),
+  "blockwise": (blockwise_kernel, _blockwise_refuses),
   "cudnn": (_cudnn, _cudnn_refuses),
 }
 # Fastest first. cuDNN computes in 16 bits only, so on a GPU it is asked for by name.
-PREFERRED = {"cpu": ("rows", "einsum"), "gpu": ("einsum",), "tpu": ("einsum",)}
+PREFERRED = {
+  "cpu": ("rows", "blockwise", "einsum"),
+  "gpu": ("blockwise", "einsum"),
+  "tpu": ("blockwise", "einsum"),
+}

@@ -18,6 +18,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from models.components.distance_bias import whole
 from models.components.mask import Causal, Sight, allowed
 
 TILE_BYTES = 4 << 20  # scores computed at a time
@@ -42,7 +43,7 @@ def rows_kernel(call, q_BTNH, k_BSKH, v_BSKH, sight: Sight, bias, key):
   q = split(jnp.moveaxis(q_BTNH.reshape(B, T, K, N // K, H), 1, 3))
   k, v = (split(jnp.moveaxis(x, 1, 2)) for x in (k_BSKH, v_BSKH))
   if bias is not None:
-    bias = bias.reshape(K, N // K, T, S)
+    bias = whole(bias).reshape(K, N // K, T, S)
   if call.scale != 1.0:
     q = q * jnp.asarray(call.scale, q.dtype)
   out = _tiles(_blocks(call, T), q, k, v, bias, jax.tree.map(split, sight), call.mask)

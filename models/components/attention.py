@@ -71,6 +71,24 @@ class Attention:
     """Features of a value."""
     return self.head_dim
 
+  @property
+  def row_bias(self) -> bool:
+    """Whether scores get a bias that differs from row to row."""
+    return False
+
+  def call(self, *, dropout: float, aligned: bool, batch_shards: int) -> Attend:
+    """What a kernel has to compute, without its arrays."""
+    own = None if self.value_width == self.key_width else self.value_width
+    return Attend(
+      mask=self.mask,
+      scale=self.head_dim**-0.5 if self.scale is None else self.scale,
+      dropout=dropout,
+      aligned=aligned,
+      batch_shards=batch_shards,
+      value_dim=own,
+      softcap=self.softcap,
+    )
+
   def build(self, dim: int) -> AttentionLayer:
     return AttentionLayer(self, dim)
 
@@ -84,7 +102,6 @@ class AttentionLayer(nnx.Module):
     queries = {"heads": spec.heads, "kv": spec.head_dim}
     keys = {"kv_heads": kv_heads, "kv": spec.head_dim}
     self.spec = spec
-    self.scale = spec.head_dim**-0.5 if spec.scale is None else spec.scale
     # T5 leaves scores unscaled and divides the initial query kernel by sqrt(head_dim)
     # instead, so that scores start with unit variance either way.
     start = FanIn(scale=1 / spec.head_dim) if spec.scale == 1.0 else FanIn()
@@ -142,13 +159,10 @@ class AttentionLayer(nnx.Module):
   def _attend(self, q, k, v, ctx, sight, bias, aligned):
     q = ctx.constrain(q, ("batch", "length", "heads", "kv"))
     key = ctx.key_for("attention_weights")
-    call = Attend(
-      mask=self.spec.mask,
-      scale=self.scale,
+    call = self.spec.call(
       dropout=0.0 if key is None else ctx.dropout,
       aligned=aligned,
       batch_shards=ctx.batch_shards,
-      softcap=self.spec.softcap,
     )
     kernel = ctx.execution.attention
     return attend(call, q, k, v, sight=sight, bias=bias, key=key, kernel=kernel)

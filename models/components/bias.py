@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from models.components.distance_bias import DistanceBias, distance_bias
 from models.components.spec import spec
 
 
@@ -43,20 +44,22 @@ class ALiBi:
 
 
 class ALiBiLayer(nnx.Module):
-  """Score bias [1, N, T, S] (or [B, N, T, S] decoding); nothing is learned."""
+  """Score bias (or [B, N, T, S] decoding); nothing is learned."""
 
   def __init__(self, spec: ALiBi, heads: int):
     self.spec, self.heads = spec, heads
 
-  def __call__(self, queries: int, keys: int) -> jax.Array:
+  def __call__(self, queries: int, keys: int) -> DistanceBias:
     """Bias of a whole sequence; row index decides, so packed rows need nothing else."""
-    distance = jnp.arange(keys)[None, :] - jnp.arange(queries)[:, None]
-    return self._bias(distance[None])
+    distance = jnp.arange(queries + keys - 1) - (queries - 1)
+    return distance_bias(self._fall(distance[None]), queries, keys)
 
   def at(self, query_index_BT: jax.Array, keys: int) -> jax.Array:
     """Bias for queries at the given row indices, used while decoding."""
-    return self._bias(jnp.arange(keys) - query_index_BT[..., None])
+    distance_BTS = jnp.arange(keys) - query_index_BT[..., None]
+    return jnp.moveaxis(self._fall(distance_BTS[..., None, :]), -2, 1)
 
-  def _bias(self, distance_BTS: jax.Array) -> jax.Array:
-    slopes = jnp.asarray(self.spec.slopes(self.heads))[:, None, None]
-    return -slopes * jnp.abs(distance_BTS)[:, None].astype(jnp.float32)
+  def _fall(self, distance: jax.Array) -> jax.Array:
+    """[..., 1, W] -> [..., N, W]."""
+    slopes = jnp.asarray(self.spec.slopes(self.heads))[:, None]
+    return -slopes * jnp.abs(distance).astype(jnp.float32)

@@ -11,6 +11,8 @@ Shapes: B batch, T queries, S keys, D embed, N heads, R latent, H features of a 
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -60,6 +62,22 @@ class LatentAttention:
     """Features of a value."""
     return self.value_dim
 
+  @property
+  def row_bias(self) -> bool:
+    """Whether scores get a bias that differs from row to row."""
+    return False
+
+  def call(self, *, dropout: float, aligned: bool, batch_shards: int) -> Attend:
+    """What a kernel has to compute on expanded keys and values, without its arrays."""
+    return Attend(
+      mask=self.mask,
+      scale=self.key_width**-0.5 if self.scale is None else self.scale,
+      dropout=dropout,
+      aligned=aligned,
+      batch_shards=batch_shards,
+      value_dim=self.value_width,
+    )
+
   def build(self, dim: int) -> LatentAttentionLayer:
     return LatentAttentionLayer(self, dim)
 
@@ -72,13 +90,11 @@ class LatentAttentionLayer(nnx.Module):
     self.spec = spec
     embed, latent = {"embed": dim}, {"latent": spec.latent}
     heads = {"heads": spec.heads}
-    width = spec.key_width
-    self.scale = width**-0.5 if spec.scale is None else spec.scale
     rank = spec.query_latent
     asks = embed if rank is None else {"latent": rank}
     self.query_latent = None if rank is None else Dense(embed, asks)
     self.query_norm = None if rank is None else spec.norm.build(rank)
-    self.query = Dense(asks, heads | {"kv": width})
+    self.query = Dense(asks, heads | {"kv": spec.key_width})
     self.latent = Dense(embed, latent)
     self.latent_norm = spec.norm.build(spec.latent)
     self.key_rope = Dense(embed, {"kv": spec.rope_dim})
@@ -145,13 +161,11 @@ class LatentAttentionLayer(nnx.Module):
   def _attend(self, q, k, v, sight: Sight, ctx: Context) -> jax.Array:
     q = ctx.constrain(q, ("batch", "length", "heads", "kv"))
     random = ctx.key_for("attention_weights")
-    call = Attend(
-      mask=self.spec.mask,
-      scale=self.scale,
+    call = self.spec.call(
       dropout=0.0 if random is None else ctx.dropout,
       aligned=ctx.index_B is None,
       batch_shards=ctx.batch_shards,
-      value_dim=v.shape[-1],
     )
+    call = dataclasses.replace(call, value_dim=v.shape[-1])
     kernel = ctx.execution.attention
     return attend(call, q, k, v, sight=sight, bias=ctx.bias, key=random, kernel=kernel)

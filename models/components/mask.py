@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from models.components.spec import spec
@@ -47,6 +48,11 @@ class Full:
     """Keys that a query of a row of so many tokens sees, on average."""
     return tokens
 
+  def reach(self, first: jax.Array, last: jax.Array) -> tuple:
+    """(first key, end of keys or None for all) that queries from `first` up to, not
+    including, `last` may see."""
+    return 0, None
+
 
 @spec
 class Causal:
@@ -58,6 +64,10 @@ class Causal:
   def seen(self, tokens: int) -> float:
     """Keys that a query of a row of so many tokens sees, on average."""
     return (tokens + 1) / 2
+
+  def reach(self, first: jax.Array, last: jax.Array) -> tuple:
+    """As `Full.reach`."""
+    return 0, last
 
 
 @spec
@@ -74,6 +84,9 @@ class Windowed(Causal):
   def seen(self, tokens: int) -> float:
     near = min(self.window, tokens)
     return near * (tokens - (near - 1) / 2) / tokens
+
+  def reach(self, first: jax.Array, last: jax.Array) -> tuple:
+    return jnp.maximum(first - self.window + 1, 0), last
 
 
 @spec
@@ -130,6 +143,9 @@ class PrefixCausal:
   def seen(self, tokens: int) -> float:
     """As if no token were in the prefix: its length is the data's."""
     return (tokens + 1) / 2
+
+  def reach(self, first: jax.Array, last: jax.Array) -> tuple:
+    return 0, None
 
 
 def allowed(mask: object, sight: Sight) -> jax.Array | None:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from models.components.distance_bias import DistanceBias, distance_bias
 from models.components.param import FanAverageUniform, Normal, declare
 from models.components.spec import spec
 from models.components.yarn import Yarn
@@ -108,14 +109,14 @@ class RelativeBias:
 
 
 class RelativeBiasLayer(nnx.Module):
-  """Table [heads, buckets] -> score bias [1, N, T, S] (or [B, N, T, S] decoding)."""
+  """Table [heads, buckets] -> score bias (or [B, N, T, S] decoding)."""
 
   def __init__(self, spec: RelativeBias, heads: int):
     self.spec = spec
     shape, axes = (heads, spec.buckets), ("heads", "relpos_buckets")
     self.embedding = declare(shape, axes, FanAverageUniform())
 
-  def __call__(self, queries: int, keys: int) -> jax.Array:
+  def __call__(self, queries: int, keys: int) -> DistanceBias:
     """Bias of a whole sequence: row index decides, so packed rows need nothing else."""
     width = queries + keys - 1
     distance = jnp.arange(width) - (queries - 1)  # key - query, every one that occurs
@@ -123,22 +124,13 @@ class RelativeBiasLayer(nnx.Module):
     # A product and a skew, not a gather: the gradient is then a product and a sum,
     # where a gather's would be a slow scatter of T x S values into `buckets`.
     by_distance_NW = self.embedding[...] @ one_hot.T
-    return _skew(by_distance_NW, queries, keys)[None]
+    return distance_bias(by_distance_NW, queries, keys)
 
   def at(self, query_index_BT: jax.Array, keys: int) -> jax.Array:
     """Bias for queries at the given row indices, used while decoding."""
     distance = jnp.arange(keys) - query_index_BT[..., None]
     bias = self.embedding[...][:, relative_bucket(distance, self.spec)]
     return jnp.moveaxis(bias, 0, 1)
-
-
-def _skew(by_distance_NW: jax.Array, queries: int, keys: int) -> jax.Array:
-  """bias[n, t, s] = by_distance[n, s - t + queries - 1], by reshaping alone."""
-  heads, width = by_distance_NW.shape
-  padded = jnp.pad(by_distance_NW, ((0, 0), (0, 1)))
-  rows = jnp.broadcast_to(padded[:, None], (heads, queries, width + 1))
-  rows = rows.reshape(heads, queries * (width + 1))[:, : queries * width]
-  return rows.reshape(heads, queries, width)[:, :, queries - 1 : queries - 1 + keys]
 
 
 def relative_bucket(distance: jax.Array, spec: RelativeBias) -> jax.Array:

@@ -10,14 +10,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.components import attend_blockwise
 from models.components.attend import Attend, attend, choose
-from models.components.mask import Causal, Full, PrefixCausal, Sight
+from models.components.bias import ALiBi
+from models.components.distance_bias import distance_bias
+from models.components.mask import (
+  Causal,
+  FixedBlocks,
+  Full,
+  PrefixCausal,
+  Sight,
+  Strided,
+  Windowed,
+)
 
 B, T, N, K, H = 3, 256, 4, 2, 8  # two causal blocks of 128 queries
 # float32 sums of 256 weights; values are of the order of one.
 CLOSE = 2e-6
 FAST_COMPILE = {"xla_backend_optimization_level": 0}
-MASKS = {"causal": Causal(), "full": Full(), "prefix": PrefixCausal()}
+MASKS = {
+  "causal": Causal(),
+  "full": Full(),
+  "prefix": PrefixCausal(),
+  "window": Windowed(window=70),
+}
 
 
 @functools.cache
@@ -56,7 +72,9 @@ def sees(name: str) -> np.ndarray:
   same = where.query_segments_BT[:, :, None] == where.key_segments_BS[:, None]
   past = np.arange(T)[:, None] >= np.arange(T)
   inside = where.query_prefix_BT[:, :, None] * where.key_prefix_BS[:, None] > 0
-  return same & {"full": True, "causal": past, "prefix": past | inside}[name]
+  near = np.arange(T)[:, None] - np.arange(T) < 70
+  rules = {"full": True, "causal": past, "prefix": past | inside, "window": past & near}
+  return same & rules[name]
 
 
 @functools.cache
@@ -94,17 +112,24 @@ def by_hand(name: str, bias: bool) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("kernel", ["rows", "einsum"])
+@pytest.mark.parametrize("kernel", ["rows", "einsum", "blockwise"])
 @pytest.mark.parametrize("name", MASKS)
 def test_a_kernel_computes_the_definition(name, kernel, bias):
   out, _ = compiled(name, kernel, bias, 1)
   np.testing.assert_allclose(out, by_hand(name, bias), atol=CLOSE)
 
 
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+  """Four blocks of queries and of keys."""
+  monkeypatch.setattr(attend_blockwise, "BLOCK", 64)
+
+
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kernel", ["rows", "blockwise"])
 @pytest.mark.parametrize("name", MASKS)
-def test_gradients_of_rows_equal_those_of_the_definition(name, bias):
-  _, rows = compiled(name, "rows", bias, 1)
+def test_gradients_of_a_kernel_equal_those_of_the_definition(name, kernel, bias):
+  _, rows = compiled(name, kernel, bias, 1)
   _, plain = compiled(name, "einsum", bias, 1)
   assert rows.keys() == arrays(bias).keys()
   for array, grad in rows.items():
@@ -176,3 +201,66 @@ def test_soft_capped_scores_lie_within_their_bound():
   np.testing.assert_allclose(ours[0, :, 0], weights @ q[0, :, 0], rtol=1e-5, atol=1e-5)
   reasons = choose("auto", call, q.shape, q.shape, bias=None)[1]
   assert "soft-capped" in str(reasons)
+
+
+@pytest.mark.parametrize(
+  "mask", [Causal(), Strided(stride=48), FixedBlocks(stride=32, summary=4)]
+)
+def test_blocks_compute_soft_caps_distances_and_sparse_masks(mask):
+  """Values and all gradients, also of a bias that is given by distance."""
+  x = arrays(False)
+  start = ALiBi().build(N)(T, T).by_distance_NW
+
+  def loss(kernel, x, by_distance):
+    call = Attend(mask=mask, scale=H**-0.5, aligned=True, softcap=3.0)
+    bias = distance_bias(by_distance, T, T)
+    out = attend(call, x["q"], x["k"], x["v"], sight=sight(), bias=bias, kernel=kernel)
+    return jnp.sum(jnp.sin(out) * jnp.arange(H)), out
+
+  found = {}
+  for kernel in ("einsum", "blockwise"):
+    run = jax.grad(functools.partial(loss, kernel), (0, 1), has_aux=True)
+    found[kernel] = jax.jit(run, compiler_options=FAST_COMPILE)(x, start)
+  grads, out = found["einsum"]
+  block_grads, block_out = found["blockwise"]
+  np.testing.assert_allclose(block_out, out, atol=CLOSE)
+  # Sums over 256 pairs (values) and 768 rows of pairs (bias) in another order.
+  for ours, theirs in zip(
+    jax.tree.leaves(block_grads), jax.tree.leaves(grads), strict=True
+  ):
+    np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_memory_of_blocks_is_linear_in_length(biased):
+  """Temporary bytes of a gradient when the length doubles: twice, not four times."""
+
+  def temporary(kernel, length):
+    def loss(q, by_distance):
+      index = jnp.arange(length)[None]
+      bias = distance_bias(by_distance, length, length) if biased else None
+      call = Attend(mask=Causal(), scale=1.0, aligned=True)
+      where = Sight(query_BT=index, key_BS=index)
+      return jnp.sum(attend(call, q, q, q, sight=where, bias=bias, kernel=kernel))
+
+    q = jax.ShapeDtypeStruct((1, length, 2, H), jnp.float32)
+    distances = jax.ShapeDtypeStruct((2, 2 * length - 1), jnp.float32)
+    run = jax.jit(jax.grad(loss, (0, 1)), compiler_options=FAST_COMPILE)
+    memory = run.lower(q, distances).compile().memory_analysis()
+    return memory.temp_size_in_bytes
+
+  small, large = (temporary("blockwise", length) for length in (2048, 4096))
+  assert large < 2.2 * small
+  assert temporary("einsum", 4096) > 20 * large
+
+
+def test_blocks_are_taken_where_all_scores_would_be_too_many():
+  call = Attend(mask=Causal(), scale=1.0, aligned=True)
+  short, long = (1, 512, 8, 64), (1, 8192, 8, 64)
+  assert choose("auto", call, short, short, bias=None)[0] == "rows"
+  name, reasons = choose("auto", call, long, long, bias=None)
+  assert name == "blockwise" and "2048 MiB" in reasons["rows"]
+  odd = (1, 8191, 8, 64)
+  assert (
+    "8191 has no divisor" in choose("auto", call, odd, odd, bias=None)[1]["blockwise"]
+  )

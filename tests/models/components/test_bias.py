@@ -18,7 +18,7 @@ def test_slopes_equal_those_of_bloom(heads):
 
 
 def test_scores_fall_with_distance():
-  bias = np.asarray(ALiBi().build(2)(3, 3))
+  bias = np.asarray(ALiBi().build(2)(3, 3).dense_1NTS)
   assert ALiBi().slopes(2).tolist() == [2**-4, 2**-8]
   np.testing.assert_array_equal(
     bias[0, 0] * 2**4, [[0, -1, -2], [-1, 0, -1], [-2, -1, 0]]
@@ -27,6 +27,6 @@ def test_scores_fall_with_distance():
 
 def test_decoding_sees_the_rows_of_the_whole():
   layer = ALiBi().build(4)
-  whole, at = layer(5, 5), layer.at(jnp.array([[3, 4], [0, 2]]), 5)
+  whole, at = layer(5, 5).dense_1NTS, layer.at(jnp.array([[3, 4], [0, 2]]), 5)
   np.testing.assert_array_equal(at[0], whole[0][:, 3:5])
   np.testing.assert_array_equal(at[1], whole[0][:, jnp.array([0, 2])])

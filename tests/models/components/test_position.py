@@ -86,7 +86,7 @@ def test_bias_of_a_sequence_is_the_table_at_every_distance(
   spec = RelativeBias(buckets=8, max_distance=6, bidirectional=bidirectional)
   layer, weights = bias_layer(spec)
   distance = np.arange(keys) - np.arange(queries)[:, None]
-  bias = jax.jit(lambda: layer(queries, keys))()
+  bias = jax.jit(lambda: layer(queries, keys).dense_1NTS)()
   expected = weights[:, table(spec)[distance + FAR]]
   np.testing.assert_allclose(bias[0], expected, rtol=1e-6)
 
@@ -95,7 +95,7 @@ def test_bias_while_decoding_is_a_row_of_the_whole():
   spec = RelativeBias(buckets=8, max_distance=6, bidirectional=False)
   layer, _ = bias_layer(spec)
   at = jax.jit(lambda: layer.at(jnp.array([[4], [7]]), 9))()
-  whole = np.asarray(jax.jit(lambda: layer(9, 9))())[0]
+  whole = np.asarray(jax.jit(lambda: layer(9, 9).dense_1NTS)())[0]
   np.testing.assert_allclose(at[0, :, 0], whole[:, 4], rtol=1e-6)
   np.testing.assert_allclose(at[1, :, 0], whole[:, 7], rtol=1e-6)
 
