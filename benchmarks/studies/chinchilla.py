@@ -31,7 +31,7 @@ PUBLISHED = {
 
 
 def main(path: str) -> None:
-  n, flops, loss = points.read(path, COLUMNS).values()
+  n, flops, loss = points.read(path, COLUMNS).columns.values()
   keep = np.argsort(loss)[: len(loss) - 5]
   x = {"n": n[keep], "d": (flops / 6 / n)[keep]}
 

@@ -17,6 +17,8 @@ EXAMPLES = {
     --drop_highest=5 --json
   t5x_like study fit --csv=runs.csv --n=params --flops=budget --loss=loss --method=isoflop
   t5x_like study fit --csv=runs.csv --x=flops --loss=loss --law=power-law-floor
+  t5x_like study fit --csv=runs/ladder/report/points.csv --x=flops --loss=value \\
+    --law=power-law --where=arm=old --where=state=done
 
 Exit status 5: fitted, but the points do not identify every constant.""",
   **running.EXAMPLES,
@@ -77,6 +79,13 @@ def add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
     "--compare",
     metavar="NAME=VALUE,...",
     help="all constants, as published: how well they fit these points",
+  )
+  add(
+    "--where",
+    action="append",
+    default=[],
+    metavar="COLUMN=TEXT",
+    help="only rows in which this holds; repeat",
   )
   add("--drop_highest", type=int, default=0, help="leave out this many highest losses")
   add(

@@ -257,6 +257,8 @@ def spread_per_objective(found: Fit) -> float:
   residual = problem.residuals(found.theta)
   delta, freedom = problem.huber.delta, len(residual) - int(problem.free.sum())
   inflate = len(residual) / max(freedom, 1)
+  if not residual.any():  # as many constants as points, or no noise
+    return np.finfo(float).tiny
   if np.isinf(delta):
     return float(np.mean(residual**2) * inflate)
   psi = np.clip(residual, -delta, delta)

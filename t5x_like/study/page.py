@@ -32,7 +32,7 @@ h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top:
 table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.25rem 0.6rem; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
-td.short { white-space: nowrap; }
+td { min-width: 9rem; } td.short { white-space: nowrap; min-width: 0; }
 th { background: var(--soft); } caption { text-align: left; padding: 0.4rem 0; }
 figure { margin: 1.2rem 0; } figure svg { width: 100%; height: auto; max-width: 900px; }
 figcaption { font-size: 0.85rem; opacity: 0.85; }

@@ -9,13 +9,15 @@ from __future__ import annotations
 import shlex
 
 from t5x_like.study.plan_text import duration
+from t5x_like.study.store import FINAL
 
 METHOD = (
   "Runs with the same seed share the order of their data and the initial values of all "
   "they share, and are compared in pairs with {baseline}; below zero is better. The "
   "interval is Student's t of the mean paired difference; from eight pairs on a "
   "bootstrap interval stands beside it. p is corrected by Holm over the arms of its "
-  "table, not over tables. A verdict needs p under 0.05. Speed-up: the baseline's "
+  "table, not over tables. A verdict needs p under 0.05. Where several points are in "
+  "one table, means and their s.e. are over all of them. Speed-up: the baseline's "
   "compute over the arm's for the baseline's last loss, from the values measured "
   "during training; with a schedule that decays to the end it favours the baseline."
 )
@@ -50,11 +52,12 @@ def warnings(found: dict) -> list[str]:
     if version != code["version"] and version not in code["accepted"]:
       lines.append(f"{count} results were made by other code ({version}).")
   cells = found["spent"]["cells"]
-  missing = sum(n for state, n in cells.items() if state not in ("done", "diverged"))
+  missing = {state: n for state, n in cells.items() if state not in FINAL}
   if missing:
+    why = ", ".join(f"{count} {state}" for state, count in sorted(missing.items()))
     lines.append(
-      f"{missing} of {sum(cells.values())} runs have no result yet; tables hold the "
-      "seeds that all arms have."
+      f"{sum(missing.values())} of {sum(cells.values())} runs have no result ({why}); "
+      "tables hold the seeds that ended in all arms."
     )
   return lines
 

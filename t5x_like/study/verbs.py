@@ -92,22 +92,25 @@ def _columns(arguments: Arguments) -> tuple[dict[str, np.ndarray], str]:
     for name in ("loss", "n", "d", "flops", "u", "experts", "x", "group")
     if getattr(arguments, name) is not None
   }
-  table = points.read(arguments.csv, sorted(set(given.values())))
+  where = _pairs("--where", arguments.where)
+  table = points.read(arguments.csv, sorted(set(given.values())), where)
   columns = {}
   for name, column in given.items():
-    columns[name] = table[column]
-    if name != "group":
-      columns[name] = points.numbers(arguments.csv, column, table[column])
+    columns[name] = table.columns[column] if name == "group" else table.numbers(column)
   drop, total = arguments.drop_highest, len(columns["loss"])
   if not 0 <= drop < total:
     raise ConfigError(f"--drop_highest={drop} of {total} points; give fewer.")
   keep = np.sort(np.argsort(columns["loss"], kind="stable")[: total - drop])
-  words = "none left out"
+  left_out = []
+  if where:
+    rule = " and ".join(f"{column}={value}" for column, value in where.items())
+    left_out.append(f"the {table.others} without {rule}")
   if drop:
-    lines = sorted(set(range(total)) - set(keep.tolist()))
-    shown = ", ".join(str(line + 2) for line in lines[:10])
+    lines = np.delete(table.lines, keep).tolist()
     more = ", ..." if drop > 10 else ""
-    words = f"left out: the {drop} of highest loss (lines {shown}{more})"
+    shown = ", ".join(map(str, lines[:10]))
+    left_out.append(f"the {drop} of highest loss (lines {shown}{more})")
+  words = f"left out: {'; '.join(left_out)}" if left_out else "none left out"
   return {name: values[keep] for name, values in columns.items()}, words
 
 
@@ -134,6 +137,14 @@ def _published(law: type[Law], words: str | None) -> Law | None:
     names = ", ".join(law.names())
     raise ConfigError(f"--compare={words} must give all of {names}, as NAME=VALUE.")
   return law(**given)
+
+
+def _pairs(flag: str, words: list[str]) -> dict[str, str]:
+  """{column: text} of COLUMN=TEXT; text may hold further equals signs."""
+  for word in words:
+    if "=" not in word:
+      raise ConfigError(f"{flag}={word} must be COLUMN=TEXT, e.g. {flag}=arm=small.")
+  return dict(word.split("=", 1) for word in words)
 
 
 def _numbers(flag: str, words: list[str]) -> dict[str, float]:

@@ -99,6 +99,25 @@ def test_runs_left_out_are_named_by_line(fit, runs):
   assert f"left out: the 2 of highest loss (lines {shown})" in printed
 
 
+def test_some_rows_of_a_file_can_be_fitted(fit, tmp_path):
+  loss = [4.0, "", 3.0, 2.25, 9.0]
+  arm = ["a", "a", "a", "a", "b=c"]
+  state = ["done", "failed", "done", "done", "done"]
+  x = [1e3, 1e4, 1e4, 1e5, 1e6]
+  path = write(tmp_path / "p.csv", x=x, loss=loss, arm=arm, state=state)
+  words = (f"--csv={path}", "--x=x", "--loss=loss", "--law=power-law", "--bootstrap=0")
+  chosen = ("--where=arm=a", "--where=state=done")
+  printed = fit(*words, *chosen)
+  assert "3 points" in printed
+  assert "left out: the 2 without arm=a and state=done" in printed
+  assert "no row with arm=c" in fit(*words, "--where=arm=c", status=2)
+  assert "must be COLUMN=TEXT" in fit(*words, "--where=arm", status=2)
+  # Lines are those of the file, whatever was left out before them.
+  highest = fit(*words, *chosen, "--drop_highest=1")
+  assert "the 1 of highest loss (lines 2)" in highest
+  assert "line 3: column 'loss' is empty" in fit(*words, "--where=arm=a", status=2)
+
+
 def test_groups_are_resampled_whole(fit, runs):
   words = (f"--csv={runs}", *NAMES, "--group=flops", "--json")
   row = json.loads(fit(*words))
