@@ -142,7 +142,7 @@ def data(arguments: argparse.Namespace, real: bool) -> int:
 
 def study(arguments: argparse.Namespace, real: bool) -> int:
   """The verbs `study ...`."""
-  if arguments.verb == "study fit":
+  if arguments.verb in ("study fit", "study predict"):
     from t5x_like.study import verbs
   else:
     from t5x_like.study import running as verbs
@@ -190,6 +190,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, bool], int]] = {
   "data cache": data,
   "data train-tokenizer": data,
   "study fit": study,
+  "study predict": study,
   "study plan": study,
   "study run": study,
   "study worker": study,

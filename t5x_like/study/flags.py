@@ -21,10 +21,16 @@ EXAMPLES = {
     --law=power-law --where=arm=old --where=state=done
 
 Exit status 5: fitted, but the points do not identify every constant.""",
+  "study predict": """\
+  t5x_like study predict --csv=runs.csv --n=params --d=tokens --loss=loss \\
+    --at=n=7e9,d=2e12 --at=n=7e9,d=1.5e13
+  t5x_like study predict --csv=runs/ladder/report/points.csv --x=flops --loss=value \\
+    --law=power-law-floor --where=arm=old --where=state=done --at=x=1e20""",
   **running.EXAMPLES,
 }
 SUMMARIES = {
   "study fit": "A scaling law through your points, with intervals and what is not known.",
+  "study predict": "The loss of runs not made yet, by a law through your points.",
   **running.SUMMARIES,
 }
 LAWS = {
@@ -53,6 +59,19 @@ def add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
   if verb in running.SUMMARIES:
     running.add_flags(parser, verb)
     return
+  _add_point_flags(parser)
+  add = parser.add_argument
+  methods = {name: METHODS[name] for name in ("huber", "squares")}
+  if verb == "study predict":
+    add("--at", action="append", required=True, help="n=1e9,d=2e10 or x=1e20; repeat")
+  else:
+    methods = METHODS
+    _add_fit_flags(parser)
+  add("--method", choices=tuple(methods), default="huber", help=_listed(methods))
+
+
+def _add_point_flags(parser: argparse.ArgumentParser) -> None:
+  """What is read, and the law through it."""
   add = parser.add_argument
   add(
     "--csv", required=True, help="file of measured points, a header in its first line"
@@ -66,7 +85,6 @@ def add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
   add("--x", help="column of the one variable of a law of one variable")
   add("--group", help="column: resample its values whole; curves of an envelope")
   add("--law", choices=tuple(LAWS), default="chinchilla", help=_listed(LAWS))
-  add("--method", choices=tuple(METHODS), default="huber", help=_listed(METHODS))
   add("--delta", type=float, default=1e-3, help="where Huber's loss turns straight")
   add(
     "--fix",
@@ -74,11 +92,6 @@ def add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
     default=[],
     metavar="NAME=VALUE",
     help="hold a constant; repeat",
-  )
-  add(
-    "--compare",
-    metavar="NAME=VALUE,...",
-    help="all constants, as published: how well they fit these points",
   )
   add(
     "--where",
@@ -93,6 +106,16 @@ def add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
   )
   add("--bootstrap", type=int, default=1000, help="resamples; 0 for none")
   add("--seed", type=int, default=0, help="of the resampling")
+
+
+def _add_fit_flags(parser: argparse.ArgumentParser) -> None:
+  """What is said of the law."""
+  add = parser.add_argument
+  add(
+    "--compare",
+    metavar="NAME=VALUE,...",
+    help="all constants, as published: how well they fit these points",
+  )
   add(
     "--budget",
     type=float,

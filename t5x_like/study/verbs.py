@@ -13,9 +13,10 @@ from collections.abc import Callable
 import numpy as np
 
 from t5x_like.statements import ConfigError
-from t5x_like.study import fit_report, flags, points
+from t5x_like.study import fit_report, flags, points, prediction
 from t5x_like.study import isoflop as parabolas
 from t5x_like.study.downstream import DownstreamExponential, DownstreamSigmoid
+from t5x_like.study.fit import Fit
 from t5x_like.study.fit import fit as fitted
 from t5x_like.study.intervals import percentile
 from t5x_like.study.laws import (
@@ -55,19 +56,7 @@ def fit(arguments: Arguments) -> int:
   columns, left_out = _columns(arguments)
   if arguments.method in ("isoflop", "envelope"):
     return _approach(arguments, columns, left_out)
-  law = LAWS[arguments.law]
-  x = {name: _input(arguments, columns, name) for name in law.inputs}
-  delta = np.inf if arguments.method == "squares" else arguments.delta
-  if arguments.starts == "grid" and law is not Chinchilla:
-    raise ConfigError("--starts=grid is the grid of --law=chinchilla; leave it out.")
-  found = fitted(
-    law,
-    x,
-    columns["loss"],
-    huber=Huber(delta),
-    fixed=_numbers("--fix", arguments.fix),
-    starts=chinchilla_grid() if arguments.starts == "grid" else None,
-  )
+  found, law = _estimate(arguments, columns), LAWS[arguments.law]
   row = fit_report.report(
     found,
     resamples=arguments.bootstrap,
@@ -83,6 +72,50 @@ def fit(arguments: Arguments) -> int:
   else:
     print(fit_report.text(row, flags.LAWS[arguments.law], convention))
   return NOT_IDENTIFIED if row["not_identified"] else 0
+
+
+def predict(arguments: Arguments) -> int:
+  """The verb `study predict`."""
+  if arguments.bootstrap < fit_report.LEAST_RESAMPLES:
+    raise ConfigError(
+      f"--bootstrap={arguments.bootstrap} must be {fit_report.LEAST_RESAMPLES} or more: "
+      "a prediction without an interval is none."
+    )
+  columns, left_out = _columns(arguments)
+  inputs = LAWS[arguments.law].inputs
+  places = [_numbers("--at", words.split(",")) for words in arguments.at]
+  for place, words in zip(places, arguments.at, strict=True):
+    if set(place) != set(inputs) or min(place.values()) <= 0:
+      form = ",".join(f"{name}=NUMBER" for name in inputs)
+      raise ConfigError(f"--at={words} must be {form}, with numbers above 0.")
+  row = prediction.predictions(
+    _estimate(arguments, columns),
+    places,
+    resamples=arguments.bootstrap,
+    seed=arguments.seed,
+    groups=columns.get("group"),
+  )
+  row |= {"file": arguments.csv, "left_out": left_out}
+  if arguments.json:
+    print(json.dumps(row))
+  else:
+    print(prediction.text(row, flags.LAWS[arguments.law]))
+  return 0
+
+
+def _estimate(arguments: Arguments, columns: dict[str, np.ndarray]) -> Fit:
+  """The law of --law through the points."""
+  law = LAWS[arguments.law]
+  if arguments.starts == "grid" and law is not Chinchilla:
+    raise ConfigError("--starts=grid is the grid of --law=chinchilla; leave it out.")
+  return fitted(
+    law,
+    {name: _input(arguments, columns, name) for name in law.inputs},
+    columns["loss"],
+    huber=Huber(np.inf if arguments.method == "squares" else arguments.delta),
+    fixed=_numbers("--fix", arguments.fix),
+    starts=chinchilla_grid() if arguments.starts == "grid" else None,
+  )
 
 
 def _columns(arguments: Arguments) -> tuple[dict[str, np.ndarray], str]:
@@ -256,4 +289,7 @@ def _approach_lines(row: dict) -> list[str]:
   ]
 
 
-VERBS: dict[str, Callable[[Arguments], int]] = {"study fit": fit}
+VERBS: dict[str, Callable[[Arguments], int]] = {
+  "study fit": fit,
+  "study predict": predict,
+}

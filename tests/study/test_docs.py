@@ -32,4 +32,4 @@ def test_a_documented_command_prints_what_is_documented(number, monkeypatch, cap
 
 
 def test_there_are_as_many_commands_as_outputs():
-  assert len(COMMANDS) == len(OUTPUTS) == 2
+  assert len(COMMANDS) == len(OUTPUTS) == 3
