@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from models.families.bloom import bloom
 from models.families.galactica import galactica
+from models.families.gpt import gpt
+from models.families.gpt3 import gpt3
+from models.families.gpt_bigcode import gpt_bigcode
+from models.families.gpt_neo import gpt_neo
+from models.families.mpt import mpt
 from models.families.opt import opt, opt_post_norm
 from models.row import CAUSAL_DECODER, TIED, Family
 
@@ -110,4 +115,119 @@ GALACTICA = Family(
   },
 )
 
-GPT_LIKE = (BLOOM, BLOOMBERG_GPT, XUANYUAN2, OPT, OPT_350M, GALACTICA)
+# Published as 7B and 30B; the class counts what is exact.
+MPT = Family(
+  name="mpt",
+  kind=CAUSAL_DECODER,
+  paper="MPT-7B and MPT-30B (MosaicML 2023), released models",
+  year=2023,
+  build=mpt,
+  counted=TIED,
+  reference="transformers.MptForCausalLM",
+  sizes={
+    "tiny": (None, dict(dim=32, heads=4, layers=2, vocab=512)),
+    "7b": (6_649_286_656, dict(dim=4096, heads=32, layers=32)),
+    "30b": (None, dict(dim=7168, heads=64, layers=48)),
+  },
+)
+
+GPT = Family(
+  name="gpt",
+  kind=CAUSAL_DECODER,
+  paper="Improving Language Understanding by Generative Pre-Training (2018)",
+  year=2018,
+  build=gpt,
+  counted=TIED,
+  reference="transformers.OpenAIGPTLMHeadModel",
+  sizes={
+    "tiny": (None, dict(dim=32, heads=4, layers=2, vocab=512, length=64)),
+    "117m": (116_534_784, dict(dim=768, heads=12, layers=12)),
+  },
+)
+
+SANTACODER = Family(
+  name="santacoder",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2301.03988",
+  year=2023,
+  build=gpt_bigcode,
+  counted=TIED,
+  reference="transformers.GPTBigCodeForCausalLM",
+  sizes={
+    "1_1b": (
+      1_124_886_528,
+      dict(dim=2048, heads=16, layers=24, vocab=49_280, length=2048),
+    ),
+  },
+)
+
+STARCODER = Family(
+  name="starcoder",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2305.06161",
+  year=2023,
+  build=gpt_bigcode,
+  counted=TIED,
+  reference="transformers.GPTBigCodeForCausalLM",
+  sizes={
+    "tiny": (None, dict(dim=32, heads=4, layers=2, vocab=512, length=64)),
+    "15_5b": (15_517_456_384, dict(dim=6144, heads=48, layers=40)),
+  },
+)
+
+GPT_NEO = Family(
+  name="gpt_neo",
+  kind=CAUSAL_DECODER,
+  paper="GPT-Neo (Black et al. 2021), released models",
+  year=2021,
+  build=gpt_neo,
+  counted=TIED,
+  reference="transformers.GPTNeoForCausalLM",
+  sizes={
+    "tiny": (
+      None,
+      dict(dim=32, heads=4, layers=4, vocab=512, window=6, length=64),
+    ),
+    "125m": (125_198_592, dict(dim=768, heads=12, layers=12)),
+    "1_3b": (1_315_575_808, dict(dim=2048, heads=16, layers=24)),
+    "2_7b": (2_651_307_520, dict(dim=2560, heads=20, layers=32)),
+  },
+)
+
+# Table 2.1, which gives rounded counts, prints 24 heads of 128 at 1.3B and a width of
+# 5140 at 13B: neither divides. Here are the shapes that the counts fit.
+GPT3 = Family(
+  name="gpt3",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2005.14165",
+  year=2020,
+  build=gpt3,
+  counted=TIED,
+  reference="a banded transformers.GPT2LMHeadModel",
+  sizes={
+    "tiny": (None, dict(dim=32, heads=4, layers=4, vocab=512, band=6, length=64)),
+    "125m": (None, dict(dim=768, heads=12, layers=12)),
+    "350m": (None, dict(dim=1024, heads=16, layers=24)),
+    "760m": (None, dict(dim=1536, heads=16, layers=24)),
+    "1_3b": (None, dict(dim=2048, heads=16, layers=24)),
+    "2_7b": (None, dict(dim=2560, heads=32, layers=32)),
+    "6_7b": (None, dict(dim=4096, heads=32, layers=32)),
+    "13b": (None, dict(dim=5120, heads=40, layers=40)),
+    "175b": (None, dict(dim=12_288, heads=96, layers=96)),
+  },
+)
+
+GPT_LIKE = (
+  BLOOM,
+  BLOOMBERG_GPT,
+  XUANYUAN2,
+  OPT,
+  OPT_350M,
+  GALACTICA,
+  MPT,
+  GPT,
+  SANTACODER,
+  STARCODER,
+  GPT_NEO,
+  GPT3,
+)

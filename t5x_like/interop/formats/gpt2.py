@@ -60,6 +60,12 @@ def write(spec: Decoder) -> dict:
 
 
 def rows(spec: Decoder) -> Iterator[Row]:
+  yield from around(spec)
+  yield from layers(spec.decoder, "decoder", layer)
+
+
+def around(spec: Decoder) -> Iterator[Row]:
+  """Tables and final norm; GPT-Neo and StarCoder have the same names."""
   yield from outside(
     [
       ("token_embedder/embedding", "transformer.wte.weight", SAME),
@@ -67,27 +73,27 @@ def rows(spec: Decoder) -> Iterator[Row]:
       *norm("decoder/final_norm", "transformer.ln_f", bias=True),
     ]
   )
-  yield from layers(spec.decoder, "decoder", _layer)
 
 
-def _layer(block: object, number: int) -> Iterator[Line]:
-  layer, attention = f"transformer.h.{number}", block.attention
-  yield from norm("attention_norm", f"{layer}.ln_1", bias=True)
-  yield from norm("ffn_norm", f"{layer}.ln_2", bias=True)
+def layer(block: object, number: int) -> Iterator[Line]:
+  """One block; GPT's has the same names."""
+  name, attention = f"transformer.h.{number}", block.attention
+  yield from norm("attention_norm", f"{name}.ln_1", bias=True)
+  yield from norm("ffn_norm", f"{name}.ln_2", bias=True)
   sizes = dict(n=attention.heads, h=attention.head_dim)
-  paths = [f"attention/{name}" for name in ("query", "key", "value")]
+  paths = [f"attention/{one}" for one in ("query", "key", "value")]
   third = (1, "c n h d -> d (c n) h")
   kernel = Fused("d (c n h) -> c n h d", third, third, third, **sizes)
-  yield tuple(f"{one}/kernel" for one in paths), f"{layer}.attn.c_attn.weight", kernel
+  yield tuple(f"{one}/kernel" for one in paths), f"{name}.attn.c_attn.weight", kernel
   third = (1, "c n h -> (c n) h")
   bias = Fused("(c n h) -> c n h", third, third, third, **sizes)
-  yield tuple(f"{one}/bias" for one in paths), f"{layer}.attn.c_attn.bias", bias
+  yield tuple(f"{one}/bias" for one in paths), f"{name}.attn.c_attn.bias", bias
   out = Move("(n h) d -> n h d", n=attention.heads)
-  yield "attention/out/kernel", f"{layer}.attn.c_proj.weight", out
-  yield "attention/out/bias", f"{layer}.attn.c_proj.bias", SAME
+  yield "attention/out/kernel", f"{name}.attn.c_proj.weight", out
+  yield "attention/out/bias", f"{name}.attn.c_proj.bias", SAME
   for ours, theirs in (("up", "c_fc"), ("down", "c_proj")):
-    yield f"ffn/{ours}/kernel", f"{layer}.mlp.{theirs}.weight", SAME
-    yield f"ffn/{ours}/bias", f"{layer}.mlp.{theirs}.bias", SAME
+    yield f"ffn/{ours}/kernel", f"{name}.mlp.{theirs}.weight", SAME
+    yield f"ffn/{ours}/bias", f"{name}.mlp.{theirs}.bias", SAME
 
 
 FORMATS = (

@@ -3,9 +3,13 @@
 from t5x_like.interop.formats import (
   bloom,
   deepseek,
+  gpt,
   gpt2,
+  gpt_bigcode,
+  gpt_neo,
   llama,
   mixtral,
+  mpt,
   opt,
   switch,
   t5,
@@ -21,4 +25,8 @@ FORMATS: tuple[Format, ...] = (
   *switch.FORMATS,
   *bloom.FORMATS,
   *opt.FORMATS,
+  *mpt.FORMATS,
+  *gpt.FORMATS,
+  *gpt_bigcode.FORMATS,
+  *gpt_neo.FORMATS,
 )

@@ -1,0 +1,15 @@
+"""SantaCoder (arXiv:2301.03988), StarCoder (arXiv:2305.06161): GPT-2, one key head."""
+
+from models.components.model import Decoder
+from models.components.spec import replace
+from models.families.gpt2 import gpt2
+
+
+def gpt_bigcode(
+  *, layers: int, length: int = 8192, vocab: int = 49_152, **sizes
+) -> Decoder:
+  """Multi-query attention (Shazeer 2019, arXiv:1911.02150); the rest is `gpt2`."""
+  model = gpt2(layers=layers, length=length, vocab=vocab, **sizes)
+  block = model.decoder.blocks[0]
+  block = replace(block, attention=replace(block.attention, kv_heads=1))
+  return replace(model, decoder=replace(model.decoder, blocks=layers * (block,)))
