@@ -118,8 +118,9 @@ class Run:
   parameters, which are evaluated instead. microbatches: slices of the batch computed one
   after another to save memory. execution, mesh, rules: how and where, never what.
   restore_from: a run directory or checkpoint whose parameters a new run starts from.
-  swaps: parts of the model to replace, `spec.Swap(old="RMSNorm", new=LayerNorm())`; they
-  are applied here, so that `model` is what is trained. stages: what changes the task,
+  swaps: parts of the model to replace, {"RMSNorm": LayerNorm()} or
+  `spec.Swap(old="RMSNorm", new=LayerNorm())`; they are applied here, in order, so that
+  `model` is what is trained. stages: what changes the task,
   the lengths or the batch from some step on, `stages.Stage(start=1000, batch=64)`.
   """
 
@@ -134,7 +135,7 @@ class Run:
   loss: CrossEntropy = CrossEntropy()
   ema: float | None = None
   microbatches: int = 1
-  swaps: tuple[Swap, ...] = ()
+  swaps: tuple[Swap, ...] | dict[str, object] = ()
   stages: tuple[object, ...] = ()
   restore_from: str | None = None
   execution: Execution = Execution()
@@ -160,7 +161,10 @@ class Run:
       raise ValueError("MODEL_DIR is empty; name the folder that the run writes to.")
     resolve(self.rules)
     model = self.model
-    for swap in self.swaps:
+    swaps = self.swaps
+    if isinstance(swaps, dict):
+      swaps = [Swap(old=old, new=new) for old, new in swaps.items()]
+    for swap in swaps:
       model = swap(model)
     put = lambda name, value: object.__setattr__(self, name, value)
     put("model", model)
