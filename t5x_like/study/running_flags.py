@@ -14,6 +14,8 @@ EXAMPLES = {
   t5x_like study plan --gin_file=studies/tiny_ffn/study.gin --gin.TRAIN_STEPS=100 --json""",
   "study run": """\
   t5x_like study run --gin_file=studies/tiny_ffn/study.gin --workers=2
+  t5x_like study run --gin_file=studies/tiny_ffn/study.gin --workers=16 \\
+    --engine=slurm --sbatch=--gpus=1 --sbatch=--time=4:00:00
 
 The same command again continues. A second one, anywhere on a shared file system, helps.
 Exit status 4: the study ended, but some cells failed.""",
@@ -88,6 +90,13 @@ def _add_worker_flags(parser: argparse.ArgumentParser, verb: str) -> None:
   add = parser.add_argument
   if verb == "study run":
     add("--workers", type=int, default=1, help="runs at a time, on disjoint cores")
+    add(
+      "--engine",
+      choices=("here", "slurm"),
+      default="here",
+      help="slurm: submit an array job of as many workers, and return",
+    )
+    add("--sbatch", action="append", default=[], help="an option of sbatch; repeat")
     add("--retry_failed", action="store_true", help="try failed cells again")
   else:
     add("--slot", type=int, default=0, help="which share of the cores, from 0")
