@@ -19,8 +19,8 @@ import numpy as np
 from models.components import attend, param
 from partitioning import place
 from partitioning.rules import resolve
+from t5x_like import freeze, step
 from t5x_like import state as states
-from t5x_like import step
 from t5x_like.run import Run
 from t5x_like.state import TrainState
 
@@ -43,6 +43,7 @@ class Engine:
     self.declared = param.declarations(self.module)
     axes = {path: declared.axes for path, declared in self.declared.items()}
     self.transform = run.optimizer.build(axes)
+    freeze.check(run.frozen, list(self.declared))
     self.plan = step.Plan(
       module=self.module,
       loss=run.loss,
@@ -50,6 +51,7 @@ class Engine:
       clip=run.optimizer.clip,
       microbatches=run.microbatches,
       ema=run.ema,
+      frozen=run.frozen,
       seed=run.seed,
       execution=run.execution,
       constrain=place.constrainer(self.mesh, self.rules),

@@ -16,7 +16,7 @@ STACKED = ("layers", "expert")
 # Neighbours that are one axis of a matrix, as in T5X's kernels of (embed, joined_kv).
 JOINED = (("heads", "kv"), ("kv_heads", "kv"))
 # Last names of the parameters on which weight decay acts.
-DECAYED = ("kernel", "embedding")
+DECAYED = ("kernel", "embedding", "types")
 
 
 class Roles(NamedTuple):

@@ -16,6 +16,7 @@ from models.components.spec import Swap
 from partitioning.mesh import Mesh
 from partitioning.rules import Rules, resolve
 from t5x_like.data.stages import Settled, settle
+from t5x_like.freeze import Freeze
 from t5x_like.losses import CrossEntropy
 
 part = dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +123,7 @@ class Run:
   `spec.Swap(old="RMSNorm", new=LayerNorm())`; they are applied here, in order, so that
   `model` is what is trained. stages: what changes the task,
   the lengths or the batch from some step on, `stages.Stage(start=1000, batch=64)`.
+  frozen: parameters that keep their values, `freeze.Freeze(pattern="encoder/.*")`.
   """
 
   model: object
@@ -137,6 +139,7 @@ class Run:
   microbatches: int = 1
   swaps: tuple[Swap, ...] | dict[str, object] = ()
   stages: tuple[object, ...] = ()
+  frozen: tuple[Freeze, ...] = ()
   restore_from: str | None = None
   execution: Execution = Execution()
   mesh: Mesh = Mesh()

@@ -18,7 +18,8 @@ from models.components import param
 from models.components.context import unconstrained
 from models.components.execution import Execution
 from models.components.model import Pass
-from t5x_like import optim
+from t5x_like import freeze, optim
+from t5x_like.freeze import Freeze
 from t5x_like.losses import CrossEntropy
 from t5x_like.state import TrainState
 
@@ -32,7 +33,8 @@ class Plan:
 
   module: the model with declared parameters. transform: optax, without clipping.
   clip: limit on the global gradient norm. microbatches: slices of the batch whose
-  gradients are summed before one update. ema: decay of the averaged parameters.
+  gradients are summed before one update. ema: decay of the averaged parameters. frozen:
+  parameters that stay as they are.
   constrain, batch_shards: see `models.components.model.Pass`.
   """
 
@@ -42,6 +44,7 @@ class Plan:
   clip: float | None = None
   microbatches: int = 1
   ema: float | None = None
+  frozen: tuple[Freeze, ...] = ()
   seed: int = 0
   execution: Execution = Execution()
   constrain: Callable = unconstrained
@@ -115,10 +118,12 @@ def train_step(
   grads, sums = gradients(plan, state.params, batch, key)
   weight = jnp.maximum(sums["weight"], 1.0)
   grads = jax.tree.map(lambda g: g / weight, grads)
+  grads = freeze.still(plan.frozen, grads, state.step)
   norm = optax.global_norm(grads)
   finite = jnp.isfinite(norm) & jnp.isfinite(sums["loss"])
   grads = optim.clip_by_global_norm(grads, norm, plan.clip)
   updates, opt_state = plan.transform.update(grads, state.opt_state, state.params)
+  updates = freeze.still(plan.frozen, updates, state.step)
   params = optax.apply_updates(state.params, updates)
   new = (params, opt_state, _averaged(plan, state.extra, params))
   old = (state.params, state.opt_state, state.extra)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from models.components.execution import Execution
+from models.components.param import flatten
 from models.families import llama, t5
 from t5x_like import optim, step
 from t5x_like.data import sources, task, vocab
 from t5x_like.data.objectives.span_corruption import SpanCorruption
 from t5x_like.engine import Engine
+from t5x_like.freeze import Freeze
 from t5x_like.losses import CrossEntropy
 from t5x_like.run import Run
 
@@ -174,3 +176,57 @@ def test_bfloat16_computes_close_to_float32_and_keeps_float32_parameters():
   # bfloat16 has 8 bits: 1 % of a loss of 4 to 5.
   assert abs(ends[0] - ends[1]) < 0.05
   assert ends[0] != ends[1]
+
+
+def moved(before, after):
+  """Paths whose values changed."""
+  old, new = (flatten(jax.device_get(tree)) for tree in (before, after))
+  return {path for path in old if not np.array_equal(old[path], new[path])}
+
+
+def test_frozen_parameters_keep_their_values_until_the_step(params):
+  frozen = (Freeze(pattern="encoder/.*", end=2), Freeze(pattern=".*/final_norm/.*"))
+  # Decay and momentum would move them without any gradient.
+  optimizer = optim.AdamW(learning_rate=1e-2, weight_decay=0.1)
+  made = Engine(run(frozen=frozen, optimizer=optimizer))
+  states = [made.initial_state()]
+  kept = [jax.device_get(states[0].params)]
+  for _ in range(3):
+    states.append(made.train_step(states[-1], made.put(batch()))[0])
+    kept.append(jax.device_get(states[-1].params))
+  everything = set(flatten(params))
+  encoder = {path for path in everything if path.startswith("encoder/")}
+  norms = {path for path in everything if "/final_norm/" in path}
+  assert (
+    moved(kept[0], kept[1]) == moved(kept[1], kept[2]) == (everything - encoder - norms)
+  )
+  assert moved(kept[2], kept[3]) == everything - norms
+
+
+def test_the_norm_counts_what_moves():
+  """Clipping must not depend on gradients that are thrown away."""
+  whole, part = Engine(run()), Engine(run(frozen=(Freeze(pattern="encoder/.*"),)))
+  norms = [
+    float(e.train_step(e.initial_state(), e.put(batch()))[1]["gradient_norm"])
+    for e in (whole, part)
+  ]
+  assert norms[1] < norms[0]
+
+
+@pytest.mark.parametrize(
+  "wrong, says",
+  [
+    (dict(pattern="encodr/.*"), "matches none of the"),
+    (dict(pattern=".*"), "nothing would train"),
+  ],
+)
+def test_freezing_nothing_or_all_is_an_error(wrong, says):
+  with pytest.raises(ValueError, match=says):
+    Engine(run(frozen=(Freeze(**wrong),)))
+
+
+def test_a_freeze_checks_itself():
+  with pytest.raises(ValueError, match="no regular expression"):
+    Freeze(pattern="(")
+  with pytest.raises(ValueError, match="must come after start=5"):
+    Freeze(pattern=".*", start=5, end=5)
