@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from models.components import flops, param
 
+COARSE = 0.05  # of a length: so few steps are no training
 MOST = 2**24  # of a knob: beyond, the quantity does not depend on it
 
 
@@ -81,6 +82,26 @@ def solve(
       f"Arm {arm.name!r} has {differs[match]:+.2%} {match} of the baseline's "
       f"({', '.join(bindings) or 'nothing to solve'}); Study.tolerance is "
       f"{tolerance:.2%}. Give it a knob with a smaller multiple, or raise the tolerance."
+    )
+  return bindings
+
+
+def steps_for(
+  build: Callable[[tuple[str, ...]], object], length: tuple[str, float]
+) -> tuple[str, ...]:
+  """What to bind so that a run is as long as sweep.Point.length says.
+
+  Raises ValueError when less than a step is left, or the nearest is 5 % off.
+  """
+  kind, wanted = length
+  match = "flops" if kind == "flops" else "tokens"
+  target = wanted if kind == "flops" else wanted * cost(build(())).params
+  bindings = _steps(build, target, match)
+  got = getattr(cost(build(bindings)), match)
+  if abs(got / target - 1) > COARSE:
+    raise ValueError(
+      f"{kind}={wanted:g} asks for {target:.4g} {match}; the nearest number of steps has "
+      f"{got:.4g}. Take a smaller batch, or a larger budget."
     )
   return bindings
 

@@ -72,7 +72,7 @@ def expand(
   groups, texts = [], {}
   reader = _Reader(study, tuple(search_paths), tuple(bindings))
   for point in study.points():
-    base = reader.build(study.reference(), point)
+    base = reader.sized(study.reference(), point)
     for arm in study.arms:
       cells, text = _group(study, reader, arm, point, base, code)
       texts[cells[0].config] = text
@@ -87,11 +87,12 @@ def expand(
 
 @dataclasses.dataclass(frozen=True)
 class _Built:
-  """A run, the gin text that builds it again, and what it costs."""
+  """A run, the gin text that builds it again, what it costs, and what was solved."""
 
   run: object
   text: str
   cost: budget.Cost
+  solved: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,27 +124,39 @@ class _Reader:
       run = written.build()
     except ConfigError as error:
       raise ConfigError(f"arm {arm.name!r}: {error}") from error
-    return _Built(run, written.text(), budget.cost(run))
+    return _Built(run, written.text(), budget.cost(run), more)
+
+  def sized(self, arm: Arm, point: Point) -> _Built:
+    """With as many steps as the point's length asks for."""
+    if point.length is None:
+      return self.build(arm, point)
+    again = lambda more: self.build(arm, point, more).run
+    return self.build(arm, point, budget.steps_for(again, point.length))
+
+  def matched(self, arm: Arm, point: Point, base: _Built) -> _Built:
+    """As the study asks for beside the baseline; a knob leaves the baseline's steps."""
+    if self.study.match is None:
+      return self.sized(arm, point)
+    by_steps = arm.knob is None and self.study.match != "params"
+    kept = () if by_steps else base.solved
+    solved = budget.solve(
+      lambda more: self.build(arm, point, (*kept, *more)).run,
+      base.cost,
+      arm=arm,
+      match=self.study.match,
+      tolerance=self.study.tolerance,
+    )
+    return self.build(arm, point, (*kept, *solved))
 
 
 def _group(study, reader, arm, point, base, code) -> tuple[list[Cell], str]:
   """The cells of an arm at a point, one a seed, and their common gin text."""
-  solved, built = (), base
-  if arm.name != study.baseline:
-    if study.match is not None:
-      solved = budget.solve(
-        lambda more: reader.build(arm, point, more).run,
-        base.cost,
-        arm=arm,
-        match=study.match,
-        tolerance=study.tolerance,
-      )
-    built = reader.build(arm, point, solved)
+  built = base if arm.name == study.baseline else reader.matched(arm, point, base)
   shared = {
     "arm": arm.name,
     "point": dict(point.labels),
     "config": _digest(built.text)[:16],
-    "solved": list(solved),
+    "solved": list(built.solved),
     **dataclasses.asdict(built.cost),
     "differs": built.cost.relative_to(base.cost),
     "comparable": comparable(built.run),

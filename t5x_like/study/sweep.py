@@ -20,12 +20,15 @@ class Point:
   """labels: what tables show, (name, value) pairs. bindings: what it adds to a run.
 
   seeds: others than the study's. held_out: laws are not fitted to it but checked on it.
+  length: ("flops", 1e15) or ("tokens_per_param", 20.0): what the number of steps is
+  solved for.
   """
 
   labels: tuple[tuple[str, object], ...] = ()
   bindings: tuple[str, ...] = ()
   seeds: tuple[int, ...] = ()
   held_out: bool = False
+  length: tuple[str, float] | None = None
 
   def __add__(self, other: Point) -> Point:
     return Point(
@@ -33,6 +36,7 @@ class Point:
       self.bindings + other.bindings,
       other.seeds or self.seeds,
       self.held_out or other.held_out,
+      other.length or self.length,
     )
 
 
@@ -95,10 +99,12 @@ class Ladder:
 
   seeds: of sizes that are to have others than the study's, {"small": (0, 1, 2, 3)}.
   held_out: sizes that run last, and which laws fitted to the others are checked on.
+  tokens_per_param: solves the number of steps of each; None leaves it to the bindings.
   """
 
   of: dict[str, list]
   name: str = "size"
+  tokens_per_param: float | None = None
   seeds: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
   held_out: tuple[str, ...] = ()
 
@@ -110,13 +116,42 @@ class Ladder:
       raise ValueError(
         f"Ladder.seeds and held_out name {unknown}; sizes are {list(self.of)}."
       )
+    length = self.tokens_per_param and ("tokens_per_param", self.tokens_per_param)
     return tuple(
       Point(
         ((self.name, size),),
         tuple(bindings),
         tuple(self.seeds.get(size, ())),
         size in self.held_out,
+        length,
       )
+      for size, bindings in self.of.items()
+    )
+
+
+@axis
+class Isoflop:
+  """Every size at every budget of FLOPs, for as many steps as it pays: [1e15, 1e16] by
+  {"small": ["DIM = 64"], "large": [...]}. seeds: those of budgets, {1e15: (0, 1, 2)}."""
+
+  budgets: tuple[float, ...]
+  of: dict[str, list]
+  name: str = "size"
+  seeds: dict[float, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+
+  def points(self) -> tuple[Point, ...]:
+    """The points, the sizes fastest."""
+    _check(self, self.of, empty=True)
+    if not self.budgets or min(self.budgets) <= 0:
+      raise ValueError(f"Isoflop.budgets={self.budgets} must be FLOPs above 0.")
+    return tuple(
+      Point(
+        (("budget", budget), (self.name, size)),
+        tuple(bindings),
+        tuple(self.seeds.get(budget, ())),
+        length=("flops", budget),
+      )
+      for budget in self.budgets
       for size, bindings in self.of.items()
     )
 

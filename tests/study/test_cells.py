@@ -6,7 +6,7 @@ from t5x_like import config, identity
 from t5x_like.statements import ConfigError
 from t5x_like.study import cells
 from t5x_like.study.study import Arm, Seeds, Study
-from t5x_like.study.sweep import Grid, Ladder
+from t5x_like.study.sweep import Grid, Isoflop, Ladder
 
 BASE = ("studies/tiny_ffn/base.gin",)
 
@@ -146,3 +146,40 @@ def test_held_out_sizes_run_last_and_sizes_have_seeds_of_their_own():
     ("s", 2, False),
     ("l", 0, True),
   ]
+
+
+SIZES = {"s": ["llama.llama.layers = 1"], "l": ["llama.llama.layers = 3"]}
+
+
+def test_budgets_of_flops_decide_the_steps_of_each_size():
+  found = expand(axes=(Isoflop(budgets=(3e9, 6e9), of=SIZES),)).cells[:4]
+  for cell in found:
+    assert cell.flops == pytest.approx(cell.point["budget"], rel=0.02)
+    assert cell.solved == [f"TRAIN_STEPS = {cell.steps}"]
+  assert found[0].steps > found[1].steps and found[2].steps > found[0].steps
+
+
+def test_tokens_per_parameter_decide_the_steps_and_arms_follow():
+  axis = Ladder(of=SIZES, tokens_per_param=0.5)
+  plain = Arm(
+    name="plain", swaps={"GatedFFN": "@ffn.FFN()"}, bindings=("ffn.FFN.hidden = 8",)
+  )
+  for how in ({}, {"match": "tokens"}, {"match": "flops", "tolerance": 0.05}):
+    found = expand(Arm(name="base"), plain, axes=(axis,), **how).cells
+    bases = [cell for cell in found if cell.arm == "base"]
+    for cell in bases if how else found:
+      assert cell.tokens == pytest.approx(0.5 * cell.params, rel=0.02)
+  # A knob keeps the baseline's steps.
+  wide = Arm(
+    name="wide",
+    swaps={"GatedFFN": "@ffn.FFN()"},
+    bindings=("ffn.FFN.hidden = 8",),
+    knob="ffn.FFN.hidden",
+  )
+  base, matched = expand(Arm(name="base"), wide, axes=(axis,), match="params").cells[:2]
+  assert (matched.steps, matched.params) == (base.steps, base.params)
+
+
+def test_a_length_of_less_than_a_few_steps_is_refused():
+  with pytest.raises(ValueError, match="Take a smaller batch, or a larger budget"):
+    expand(axes=(Isoflop(budgets=(1e7,), of=SIZES),))

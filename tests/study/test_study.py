@@ -3,7 +3,16 @@
 import pytest
 
 from t5x_like.study.study import Arm, Seeds, Study
-from t5x_like.study.sweep import Grid, Ladder, List, LogRange, Random, Zip, product
+from t5x_like.study.sweep import (
+  Grid,
+  Isoflop,
+  Ladder,
+  List,
+  LogRange,
+  Random,
+  Zip,
+  product,
+)
 
 
 def bindings(axis) -> list[tuple[str, ...]]:
@@ -41,6 +50,18 @@ def test_a_log_range_multiplies_by_the_same_factor():
   assert bindings(axis) == [("A = 0.0001",), ("A = 0.001",), ("A = 0.01",)]
   whole = LogRange(name="A", low=8, high=64, count=4, whole=True)
   assert bindings(whole) == [("A = 8",), ("A = 16",), ("A = 32",), ("A = 64",)]
+
+
+def test_an_isoflop_grid_has_every_size_at_every_budget():
+  axis = Isoflop(budgets=(1e9, 1e10), of={"s": ["A = 1"], "l": []}, seeds={1e9: (7,)})
+  labels = [dict(point.labels) for point in axis.points()]
+  assert labels[1:3] == [{"budget": 1e9, "size": "l"}, {"budget": 1e10, "size": "s"}]
+  assert [point.length for point in axis.points()] == [("flops", 1e9)] * 2 + [
+    ("flops", 1e10)
+  ] * 2
+  assert [point.seeds for point in axis.points()] == [(7,), (7,), (), ()]
+  with pytest.raises(ValueError, match="must be FLOPs above 0"):
+    Isoflop(budgets=(), of={"s": []}).points()
 
 
 def test_random_draws_are_those_of_the_seed():
