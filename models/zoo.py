@@ -18,6 +18,7 @@ from models.families.t5 import t5, t5_1_1, umt5
 from models.row import ALL, CAUSAL_DECODER, ENCODER_DECODER, TIED, Family, Row
 from models.zoo_gpt import GPT_LIKE
 from models.zoo_mixtures import MIXTURES
+from models.zoo_relative import RELATIVE
 
 # Shapes of T5 v1.1, which mT5 and umT5 took over with other vocabularies.
 TINY = dict(dim=32, hidden=64, heads=2, head_dim=16, layers=2, vocab=2048)
@@ -280,5 +281,6 @@ FAMILIES = (
   LLAMA3_2,
   *MIXTURES,
   *GPT_LIKE,
+  *RELATIVE,
 )
 ZOO: dict[str, Row] = {row.name: row for family in FAMILIES for row in family.rows()}

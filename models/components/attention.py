@@ -67,6 +67,11 @@ class Attention:
     return self.head_dim
 
   @property
+  def score_width(self) -> int:
+    """Features that are multiplied for one score."""
+    return self.key_width
+
+  @property
   def value_width(self) -> int:
     """Features of a value."""
     return self.head_dim

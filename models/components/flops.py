@@ -72,7 +72,7 @@ def _scores(stack: Stack, tokens: int, memory: int) -> int:
   total = 0.0
   for block in stack.blocks:
     attention = block.attention
-    width = attention.heads * (attention.key_width + attention.value_width) / 2
+    width = attention.heads * (attention.score_width + attention.value_width) / 2
     total += 4 * tokens * attention.mask.seen(tokens) * width
     if block.cross is not None:
       total += 4 * tokens * memory * block.cross.heads * block.cross.head_dim
