@@ -58,6 +58,11 @@ class LatentAttention:
     return self.head_dim + self.rope_dim
 
   @property
+  def score_width(self) -> int:
+    """As `Attention.score_width`."""
+    return self.key_width
+
+  @property
   def value_width(self) -> int:
     """Features of a value."""
     return self.value_dim
