@@ -1,23 +1,31 @@
-"""Laws of arms: loss by training FLOPs for each arm, and what they predicted.
+"""Laws of arms: loss by compute for each arm, or by N and D, and what they predicted.
 
 You are in: t5x_like/study, pure part. Upstream: rows of measured.py. Downstream: the
 report. Along a ladder N and D grow together, so a law of both cannot be told from one of
-compute alone; that is the law fitted. Held-out runs are never fitted to.
+compute alone; that is the law fitted. Where budgets were spent on several sizes it is
+Chinchilla's. Held-out runs are never fitted to.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from t5x_like.study import fit_report, planning
+from t5x_like.study import arm_grids, fit_report, planning
 from t5x_like.study.fit import Fit, fit
 from t5x_like.study.intervals import bootstrap, predict
-from t5x_like.study.laws import PowerLaw, PowerLawFloor
+from t5x_like.study.laws import Chinchilla, Law, PowerLaw, PowerLawFloor
 
 # Budgets that a law needs: one more than it has constants.
 NEEDS = ((4, PowerLawFloor), (3, PowerLaw))
+RUNS = 6  # different (N, D) that Chinchilla's five constants need
 SHOWN = 60  # points of a drawn law
-FORMULAS = {"PowerLawFloor": "E + A C^-alpha", "PowerLaw": "A C^-alpha"}
+FORMULAS = {
+  "PowerLawFloor": "E + A C^-alpha",
+  "PowerLaw": "A C^-alpha",
+  "Chinchilla": "E + A N^-alpha + B D^-beta",
+}
+# Inputs of laws as columns of rows.
+COLUMNS = {"x": "flops", "n": "params", "d": "tokens"}
 
 
 def laws(rows: list[dict], arms: list[str], *, resamples: int = 1000, seed: int = 0):
@@ -33,13 +41,12 @@ def _law(rows: list[dict], arm: str, resamples: int, seed: int) -> dict:
   own = [row for row in rows if row["arm"] == arm and row["value"] is not None]
   fitted = [row for row in own if not row["held_out"]]
   flops = np.array([row["flops"] for row in fitted])
-  # An arm's steps are whole numbers: its budgets at a size are equal, or nearly so.
-  budgets = len({f"{value:.2g}" for value in flops})
-  law = next((law for least, law in NEEDS if budgets >= least), None)
+  budgets = len(np.unique(arm_grids.budgets(fitted)))
+  law = _choice(fitted, budgets)
   found = {"arm": arm, "budgets": budgets}
   if law is None:
     return found | {"why": f"{budgets} budgets; a law needs {NEEDS[-1][0]}"}
-  estimate = fit(law, {"x": flops}, np.array([row["value"] for row in fitted]))
+  estimate = fit(law, _inputs(law, fitted), np.array([row["value"] for row in fitted]))
   report = fit_report.report(
     estimate, resamples=resamples, seed=seed, groups=None, budgets=[]
   )
@@ -54,8 +61,23 @@ def _law(rows: list[dict], arm: str, resamples: int, seed: int) -> dict:
   }
 
 
-def _curve(estimate: Fit, samples: np.ndarray, low: float, high: float) -> dict:
-  """{"flops", "loss", "low", "high"}: the law and the interval of its mean."""
+def _choice(rows: list[dict], budgets: int) -> type[Law] | None:
+  different = {(row["params"], row["tokens"]) for row in rows}
+  if arm_grids.is_grid(rows) and len(different) >= RUNS:
+    return Chinchilla
+  return next((law for least, law in NEEDS if budgets >= least), None)
+
+
+def _inputs(law: type[Law], rows: list[dict]) -> dict[str, np.ndarray]:
+  return {
+    name: np.array([row[COLUMNS[name]] for row in rows], float) for name in law.inputs
+  }
+
+
+def _curve(estimate: Fit, samples: np.ndarray, low: float, high: float) -> dict | None:
+  """{"flops", "loss", "low", "high"}: a law of compute, with the interval of its mean."""
+  if estimate.problem.law.inputs != ("x",):
+    return None
   flops = np.geomspace(low, high, SHOWN)
   loss, ends = predict(estimate, samples, {"x": flops})
   named = {"flops": flops, "loss": loss, "low": ends[0], "high": ends[1]}
@@ -64,9 +86,8 @@ def _curve(estimate: Fit, samples: np.ndarray, low: float, high: float) -> dict:
 
 def _predicted(estimate: Fit, samples: np.ndarray, row: dict, largest: float) -> dict:
   """A held-out run beside what the law says of one more run there."""
-  loss, ends = predict(
-    estimate, samples, {"x": np.array([row["flops"]])}, interval="new_run"
-  )
+  x = _inputs(estimate.problem.law, [row])
+  loss, ends = predict(estimate, samples, x, interval="new_run")
   return {
     "point": row["point"],
     "seed": row["seed"],

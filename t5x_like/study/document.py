@@ -66,6 +66,7 @@ def blocks(found: dict) -> list[Block]:
     *_arms(found),
     *_compared(found),
     *_laws(found),
+    *grids(found),
     *_comparability(found),
     *_runs(found),
     *_repeat(found),
@@ -170,9 +171,46 @@ def _laws(found: dict) -> list[Block]:
   return lines
 
 
+def grids(found: dict) -> list[Block]:
+  """What an IsoFLOP grid says; nothing without one."""
+  if not found["grids"]:
+    return []
+  lines: list[Block] = [
+    Heading("Sizes at equal FLOPs"),
+    Paragraph(
+      "A parabola of loss in log N for each budget. Its vertex is not quite the best size "
+      "unless both exponents of the law are equal; no interval shows that."
+    ),
+    Drawing("sizes_at_equal_flops", "Runs, parabolas and their lowest points."),
+  ]
+  rows = [
+    (
+      grid["arm"],
+      f"{vertex['flops']:.3g}",
+      f"{vertex['size']:.4g}",
+      f"{vertex['loss']:.4f}",
+      f"{vertex['place']:.2f}" + ("" if 0 < vertex["place"] < 1 else ", outside"),
+      f"{grid['exponent']:.3f} {speech.interval(*grid['interval'], '.3f')}",
+    )
+    for grid in found["grids"]
+    for vertex in grid.get("vertices", ())
+  ]
+  columns = ("arm", "FLOPs", "best N", "loss", "place among sizes", "N_opt ~ C^")
+  if rows:
+    lines.append(
+      Table("Vertices; the exponent is of all of an arm.", columns, tuple(rows))
+    )
+  lines += [
+    Paragraph(f"{grid['arm']}: {grid['why']}.")
+    for grid in found["grids"]
+    if "why" in grid
+  ]
+  return lines
+
+
 def _constants(fitted: list[dict], resamples: int) -> Table:
   return Table(
-    f"C is training FLOPs. Huber on logarithms, delta 0.001; bootstrap of {resamples} x "
+    f"C is training FLOPs, N parameters, D tokens. Huber on logarithms, delta 0.001; bootstrap of {resamples} x "
     "points, percentiles; profile by likelihood ratio; both 95 %.",
     ("arm", "law", "constant", "estimate", "bootstrap", "profile", "points", "R^2"),
     tuple(
@@ -181,7 +219,7 @@ def _constants(fitted: list[dict], resamples: int) -> Table:
         law["formula"],
         name,
         f"{constant['estimate']:.4g}",
-        speech.interval(*constant.get("bootstrap", (None, None)), ".4g"),
+        speech.interval(*constant["bootstrap"], ".4g"),
         speech.interval(*constant["profile"], ".4g"),
         f"{law['points']} at {law['budgets']} budgets",
         f"{law['r_squared']:.4f}",

@@ -28,6 +28,7 @@ def draw(found: dict) -> dict[str, Figure]:
     "loss_by_compute": _loss_by_compute(found),
     "differences": _differences(found),
     "learning_curves": _learning_curves(found),
+    "sizes_at_equal_flops": draw_sizes(found),
   }
   return {name: figure for name, figure in figures.items() if figure is not None}
 
@@ -166,6 +167,47 @@ def _differences(found: dict) -> Figure | None:
   axes[0][0].invert_yaxis()  # sharey: all of them
   figure.supxlabel(f"{found['metric']} minus {found['baseline']}'s", **_small())
   return figure
+
+
+def draw_sizes(found: dict) -> Figure | None:
+  """Loss by parameters, one panel an arm, one colour a budget, with parabolas."""
+  from t5x_like.study.arm_grids import budgets
+
+  arms = [grid["arm"] for grid in found["grids"] if "vertices" in grid]
+  if not arms:
+    return None
+  figure, axes = _figure(1, len(arms), (1.4 + 2.9 * len(arms), 3.4), sharey=True)
+  for panel, arm in zip(axes[0], arms, strict=True):
+    rows = [
+      row
+      for row in found["rows"]
+      if row["arm"] == arm and row["value"] is not None and not row["held_out"]
+    ]
+    every = budgets(rows)
+    for index, budget in enumerate(np.unique(every)):
+      own = [row for row, spent in zip(rows, every, strict=True) if spent == budget]
+      _parabola(panel, own, COLOURS[index % len(COLOURS)], f"{budget:.2g} FLOPs")
+    panel.set_xscale("log")
+    panel.margins(y=0.15)
+    _label(panel, "", "", arm)
+  _legend(axes[0][0])
+  figure.supxlabel("parameters", **_small())
+  figure.supylabel(found["metric"], **_small())
+  return figure
+
+
+def _parabola(panel: object, rows: list[dict], colour: str, label: str) -> None:
+  size = np.log([row["params"] for row in rows])
+  loss = np.array([row["value"] for row in rows])
+  panel.plot(np.exp(size), loss, "o", color=colour, markersize=4, label=label)
+  if len(np.unique(size)) < 3:
+    return
+  curve = np.polynomial.Polynomial.fit(size, loss, 2)
+  line = np.linspace(size.min(), size.max(), 80)
+  panel.plot(np.exp(line), curve(line), color=colour, linewidth=1)
+  [vertex] = curve.deriv().roots().real
+  if size.min() < vertex < size.max():
+    panel.plot(np.exp(vertex), curve(vertex), "x", color=INK, markersize=6)
 
 
 def _learning_curves(found: dict) -> Figure | None:

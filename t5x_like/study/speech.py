@@ -87,8 +87,6 @@ def _by(row: dict) -> str:
 
 def interval(low: float | None, high: float | None, form: str) -> str:
   """[low, high]; an end that is None has none."""
-  if low is None and high is None:
-    return ""
   ends = ("unbounded" if end is None else f"{end:{form}}" for end in (low, high))
   return f"[{', '.join(ends)}]"
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import json
 
-from t5x_like.study import arm_laws, compare, gin_difference, index, measured, version
+from t5x_like.study import (
+  arm_grids,
+  arm_laws,
+  compare,
+  gin_difference,
+  index,
+  measured,
+  version,
+)
 from t5x_like.study.store import FINAL, Store
 
 
@@ -35,6 +43,7 @@ def summary(store: Store, *, resamples: int, seed: int) -> dict:
     "other_tables": [_whole(store, states, metric) for metric in others],
     "trends": arm_laws.trends(rows, plan["arms"], plan["baseline"]),
     "laws": arm_laws.laws(rows, plan["arms"], resamples=resamples, seed=seed),
+    "grids": arm_grids.grids(rows, plan["arms"], resamples=resamples, seed=seed),
     "resamples": resamples,
     "unlike": compare.unlike(store),
     "comparable": _comparable(store),

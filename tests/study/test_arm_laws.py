@@ -17,6 +17,8 @@ def rows(arm="a", *, budgets=BUDGETS, held_out=(), noise=0.0, extra=lambda flops
       "point": f"size={place}",
       "seed": seed,
       "flops": flops,
+      "params": int(flops**0.5),
+      "tokens": int(flops**0.5 / 6),
       "value": 1.5 + 60 * flops**-0.13 + extra(flops) + random.normal(0, noise),
       "held_out": place in held_out,
     }
