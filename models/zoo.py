@@ -17,6 +17,7 @@ from models.families.llama import llama
 from models.families.t5 import t5, t5_1_1, umt5
 from models.row import ALL, CAUSAL_DECODER, ENCODER_DECODER, TIED, Family, Row
 from models.zoo_gpt import GPT_LIKE
+from models.zoo_gpt3 import GPT3_LIKE
 from models.zoo_mixtures import MIXTURES
 from models.zoo_relative import RELATIVE
 
@@ -281,6 +282,7 @@ FAMILIES = (
   LLAMA3_2,
   *MIXTURES,
   *GPT_LIKE,
+  *GPT3_LIKE,
   *RELATIVE,
 )
 ZOO: dict[str, Row] = {row.name: row for family in FAMILIES for row in family.rows()}

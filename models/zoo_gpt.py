@@ -1,4 +1,4 @@
-"""Zoo: decoders in the line of GPT. See zoo.py.
+"""Zoo: decoders in the line of GPT, and those after it that were released. See zoo.py.
 
 You are in: models. Data, no logic.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from models.families.bloom import bloom
 from models.families.galactica import galactica
 from models.families.gpt import gpt
-from models.families.gpt3 import gpt3
 from models.families.gpt_bigcode import gpt_bigcode
 from models.families.gpt_neo import gpt_neo
 from models.families.mpt import mpt
@@ -194,29 +193,6 @@ GPT_NEO = Family(
   },
 )
 
-# Table 2.1, which gives rounded counts, prints 24 heads of 128 at 1.3B and a width of
-# 5140 at 13B: neither divides. Here are the shapes that the counts fit.
-GPT3 = Family(
-  name="gpt3",
-  kind=CAUSAL_DECODER,
-  paper="arXiv:2005.14165",
-  year=2020,
-  build=gpt3,
-  counted=TIED,
-  reference="a banded transformers.GPT2LMHeadModel",
-  sizes={
-    "tiny": (None, dict(dim=32, heads=4, layers=4, vocab=512, band=6, length=64)),
-    "125m": (None, dict(dim=768, heads=12, layers=12)),
-    "350m": (None, dict(dim=1024, heads=16, layers=24)),
-    "760m": (None, dict(dim=1536, heads=16, layers=24)),
-    "1_3b": (None, dict(dim=2048, heads=16, layers=24)),
-    "2_7b": (None, dict(dim=2560, heads=32, layers=32)),
-    "6_7b": (None, dict(dim=4096, heads=32, layers=32)),
-    "13b": (None, dict(dim=5120, heads=40, layers=40)),
-    "175b": (None, dict(dim=12_288, heads=96, layers=96)),
-  },
-)
-
 GPT_LIKE = (
   BLOOM,
   BLOOMBERG_GPT,
@@ -229,5 +205,4 @@ GPT_LIKE = (
   SANTACODER,
   STARCODER,
   GPT_NEO,
-  GPT3,
 )

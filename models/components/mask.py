@@ -110,7 +110,11 @@ class Strided(Causal):
 @spec
 class FixedBlocks(Causal):
   """The own block of `stride` positions, and the last `summary` positions of every block
-  before it (Child et al. 2019, arXiv:1904.10509, section 4.2, "fixed")."""
+  before it (Child et al. 2019, arXiv:1904.10509, section 4.2, "fixed").
+
+  Blocks are those of the row: where documents are packed into one, what a token sees
+  depends on where its document begins.
+  """
 
   stride: int
   summary: int
