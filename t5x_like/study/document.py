@@ -56,6 +56,19 @@ class Code:
   folded: str = ""
 
 
+COMPARED = (
+  "arm",
+  "runs",
+  "mean",
+  "s.e.",
+  "difference",
+  "95 % t",
+  "95 % bootstrap",
+  "p (Holm)",
+  "verdict",
+  "speed-up",
+  "not matched",
+)
 Block = Heading | Paragraph | Warning | Table | Drawing | Code
 
 
@@ -113,30 +126,25 @@ def _compared(found: dict) -> list[Block]:
 def _table(table: dict, *, named: bool = False) -> Table:
   title = table["title"] or "all runs"
   matched = f", {table['match']} matched" if table["match"] else ""
+  named_by = f"{table['metric']}, " if named else ""
+  caption = f"{named_by}{title}: {table['pairs']} of {table['planned']} pairs{matched}."
+  return _filled(caption, COMPARED, [speech.row(row) for row in table["rows"]])
+
+
+def _filled(caption: str, columns: tuple[str, ...], rows: list[tuple]) -> Table:
+  """A table without the columns in which no row says anything."""
+  kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
   return Table(
-    (f"{table['metric']}, " if named else "")
-    + f"{title}: {table['pairs']} of {table['planned']} pairs{matched}.",
-    (
-      "arm",
-      "runs",
-      "mean",
-      "s.e.",
-      "difference",
-      "95 % t",
-      "95 % bootstrap",
-      "p (Holm)",
-      "verdict",
-      "speed-up",
-      "not matched",
-    ),
-    tuple(speech.row(row) for row in table["rows"]),
+    caption,
+    tuple(columns[i] for i in kept),
+    tuple(tuple(row[i] for i in kept) for row in rows),
   )
 
 
 def _trends(found: dict) -> Table:
   return Table(
-    "Does a difference last? Its slope by ln FLOPs, over all pairs: a slope towards "
-    "zero is an advantage that shrinks.",
+    "Does a difference last? Its slope by ln FLOPs, over all pairs, held-out ones "
+    "included; of the opposite sign, an advantage that shrinks.",
     ("arm", "slope", "95 %", "p"),
     tuple(
       (

@@ -104,7 +104,7 @@ def compare(
 
   arms: {name: values, one a seed, in the same order}; nan or inf is a diverged run. In
   paired comparisons a seed that diverged in either arm is left out of that pair. An arm
-  in which fewer than two comparable runs are left is "not comparable".
+  in which fewer than two comparable runs are left has "too few runs".
   """
   if baseline not in arms:
     raise ValueError(f"baseline {baseline!r} is not among the arms: {sorted(arms)}.")
@@ -166,7 +166,7 @@ def _verdict(is_baseline, difference, adjusted, alpha):
   if is_baseline:
     return "baseline"
   if difference is None:
-    return "not comparable"
+    return "too few runs"
   if adjusted > alpha:
     return "not distinguishable"
   return "better" if difference.mean < 0 else "worse"

@@ -26,7 +26,7 @@ VERDICTS = {
   "better": "Better than",
   "worse": "Worse than",
   "not distinguishable": "Not distinguishable from",
-  "not comparable": "Not comparable with",
+  "too few runs": "Too few runs to compare with",
 }
 
 

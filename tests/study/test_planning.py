@@ -84,7 +84,7 @@ def test_an_arm_of_one_run_is_not_comparable():
   lone = np.full(8, np.nan)
   lone[0] = 2.9
   row = compare({"base": arm(0.0), "arm": lone}, "base")[1]
-  assert row.verdict == "not comparable" and row.difference is None
+  assert row.verdict == "too few runs" and row.difference is None
 
 
 def test_a_gain_that_shrinks_with_compute_is_seen():

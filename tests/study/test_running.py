@@ -118,7 +118,7 @@ def test_a_diverged_run_is_an_outcome_and_is_counted(tmp_path):
   launcher(store, 2).wait(timeout=30)
   [table] = compare.tables(store, index.states(store), metric=None)
   assert [row["diverged"] for row in table["rows"]] == [0, 3]
-  assert table["rows"][1]["verdict"] == "not comparable"
+  assert table["rows"][1]["verdict"] == "too few runs"
 
 
 def test_a_killed_run_is_tried_three_times(tmp_path):
