@@ -23,11 +23,12 @@ def opt(
   layers: int,
   length: int = 2048,
   vocab: int = 50_272,
+  act: str = "relu",
   dropout: float = 0.0,
 ) -> Decoder:
-  """length: tokens of a row. Kernels that end a residual branch start smaller by
-  sqrt(2 layers) (section 2.2)."""
-  block = Block(**_parts(dim, heads))
+  """length: tokens of a row. act: GELU in files of Galactica that keep zeros for its
+  biases. Kernels that end a residual branch start smaller by sqrt(2 layers) (2.2)."""
+  block = Block(**_parts(dim, heads, act))
   return Decoder(
     vocab=vocab,
     dim=dim,
@@ -51,7 +52,7 @@ def opt_post_norm(
 ) -> Decoder:
   """The 350M model, as released: norms after the addition, none at the end, and a token
   table of `width` features."""
-  block = PostBlock(**_parts(dim, heads))
+  block = PostBlock(**_parts(dim, heads, "relu"))
   return Decoder(
     vocab=vocab,
     dim=dim,
@@ -63,11 +64,11 @@ def opt_post_norm(
   )
 
 
-def _parts(dim: int, heads: int) -> dict:
+def _parts(dim: int, heads: int, act: str) -> dict:
   return dict(
     norm=LayerNorm(),
     attention=Attention(heads=heads, head_dim=dim // heads, bias=True),
-    ffn=FFN(hidden=4 * dim, act="relu", bias=True),
+    ffn=FFN(hidden=4 * dim, act=act, bias=True),
   )
 
 

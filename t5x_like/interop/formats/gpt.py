@@ -17,7 +17,9 @@ from t5x_like.interop.names import SAME, Row, layers, outside
 
 def read(attributes: Attributes, stored: Collection[str]) -> Made:
   take = attributes.take
-  attributes.fixed(afn="gelu", layer_norm_epsilon=1e-5, tie_word_embeddings=True)
+  attributes.fixed(
+    afn="gelu", layer_norm_epsilon=1e-5, tie_word_embeddings=True, n_special=0
+  )
   # n_ctx repeats n_positions; the other one is of tasks.
   attributes.ignore("n_ctx", "predict_special_tokens")
   return Made(

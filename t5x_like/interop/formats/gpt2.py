@@ -16,11 +16,16 @@ from t5x_like.interop.names import SAME, Line, Row, layers, norm, outside
 
 
 def read(attributes: Attributes, stored: Collection[str]) -> Made:
+  attributes.fixed(activation_function=frozenset({"gelu_new", "gelu_pytorch_tanh"}))
+  return Made(gpt2, sizes(attributes))
+
+
+def sizes(attributes: Attributes) -> dict:
+  """Arguments of `gpt2`; StarCoder's have the same names."""
   take = attributes.take
   dim = take("n_embd", "hidden_size")
   attributes.fixed(
     n_inner=4 * dim,
-    activation_function=frozenset({"gelu_new", "gelu_pytorch_tanh"}),
     layer_norm_epsilon=1e-5,
     scale_attn_weights=True,
     scale_attn_by_inverse_layer_idx=False,
@@ -29,15 +34,12 @@ def read(attributes: Attributes, stored: Collection[str]) -> Made:
   )
   # n_ctx repeats n_positions; the other one changes rounding in 16 bits alone.
   attributes.ignore("n_ctx", "reorder_and_upcast_attn")
-  return Made(
-    gpt2,
-    dict(
-      dim=dim,
-      heads=take("n_head"),
-      layers=take("n_layer"),
-      length=take("n_positions"),
-      vocab=take("vocab_size"),
-    ),
+  return dict(
+    dim=dim,
+    heads=take("n_head"),
+    layers=take("n_layer"),
+    length=take("n_positions"),
+    vocab=take("vocab_size"),
   )
 
 

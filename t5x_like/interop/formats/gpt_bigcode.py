@@ -16,9 +16,14 @@ from t5x_like.interop.hf import Format, Made
 from t5x_like.interop.layout import Fused
 from t5x_like.interop.names import SAME, Line, Row, dense, heads_in, layers, norm
 
+TANH = "gelu_pytorch_tanh"
+
 
 def read(attributes: Attributes, stored: Collection[str]) -> Made:
-  attributes.fixed(multi_query=True)
+  attributes.fixed(
+    multi_query=True,
+    activation_function=frozenset({"gelu", "gelu_new", TANH}),
+  )
   # Derived from it; where a softmax rounds; how their inference server ran.
   attributes.ignore(
     "num_key_value_heads",
@@ -31,12 +36,14 @@ def read(attributes: Attributes, stored: Collection[str]) -> Made:
     "pre_allocate_kv_cache",
     "validate_runner_input",
   )
-  return Made(gpt_bigcode, gpt2.read(attributes, stored).arguments)
+  exact = attributes.take("activation_function", default=TANH) == "gelu"
+  sizes = gpt2.sizes(attributes)
+  return Made(gpt_bigcode, sizes | (dict(act="gelu") if exact else {}))
 
 
 def write(spec: Decoder) -> dict:
   kv_heads = spec.decoder.blocks[0].attention.kv_heads
-  act = {"gelu_tanh": "gelu_pytorch_tanh"}[spec.decoder.blocks[0].ffn.act]
+  act = {"gelu_tanh": TANH, "gelu": "gelu"}[spec.decoder.blocks[0].ffn.act]
   return gpt2.write(spec) | {"multi_query": kv_heads == 1, "activation_function": act}
 
 

@@ -36,11 +36,14 @@ def read(attributes: Attributes, stored: Collection[str]) -> Made:
   biases = take("enable_bias", default=True)
   attributes.fixed(
     ffn_dim=4 * dim,
-    activation_function="relu" if biases else "gelu",
+    activation_function=frozenset({"relu", "gelu"} if biases else {"gelu"}),
     layer_norm_elementwise_affine=biases,
     _remove_final_layer_norm=False if first else frozenset({True, False}),
     tie_word_embeddings=True,
+    learned_embeddings=True,
+    scale_embeddings=False,
   )
+  act = take("activation_function", default="relu")
   sizes = dict(
     dim=dim,
     heads=take("num_attention_heads"),
@@ -48,15 +51,17 @@ def read(attributes: Attributes, stored: Collection[str]) -> Made:
     length=take("max_position_embeddings"),
     vocab=take("vocab_size"),
   )
-  if not first and biases:
+  if not first and biases and act == "relu":
     return Made(opt_post_norm, sizes | dict(width=width))
   if width != dim or not first:
     raise ValueError(
-      f"config.json: word_embed_proj_dim={width} with do_layer_norm_before={first} and "
-      f"enable_bias={biases} is none of the published models. Such a model cannot be "
-      "imported."
+      f"config.json: word_embed_proj_dim={width} with do_layer_norm_before={first}, "
+      f"enable_bias={biases} and activation_function={act!r} is none of the published "
+      "models. Such a model cannot be imported."
     )
-  return Made(opt if biases else galactica, sizes)
+  if not biases:
+    return Made(galactica, sizes)
+  return Made(opt, sizes if act == "relu" else sizes | dict(act=act))
 
 
 def write(spec: Decoder) -> dict:
