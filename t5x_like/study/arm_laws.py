@@ -42,7 +42,7 @@ def _law(rows: list[dict], arm: str, resamples: int, seed: int) -> dict:
   fitted = [row for row in own if not row["held_out"]]
   flops = np.array([row["flops"] for row in fitted])
   budgets = len(np.unique(arm_grids.budgets(fitted)))
-  law = _choice(fitted, budgets)
+  law = _choice(fitted)
   found = {"arm": arm, "budgets": budgets}
   if law is None:
     return found | {"why": f"{budgets} budgets; a law needs {NEEDS[-1][0]}"}
@@ -61,11 +61,17 @@ def _law(rows: list[dict], arm: str, resamples: int, seed: int) -> dict:
   }
 
 
-def _choice(rows: list[dict], budgets: int) -> type[Law] | None:
+def of_compute(rows: list[dict]) -> type[Law] | None:
+  """The law of loss by FLOPs that the rows have budgets enough for."""
+  budgets = len(np.unique(arm_grids.budgets(rows)))
+  return next((law for least, law in NEEDS if budgets >= least), None)
+
+
+def _choice(rows: list[dict]) -> type[Law] | None:
   different = {(row["params"], row["tokens"]) for row in rows}
   if arm_grids.is_grid(rows) and len(different) >= RUNS:
     return Chinchilla
-  return next((law for least, law in NEEDS if budgets >= least), None)
+  return of_compute(rows)
 
 
 def _inputs(law: type[Law], rows: list[dict]) -> dict[str, np.ndarray]:

@@ -176,6 +176,8 @@ def _laws(found: dict) -> list[Block]:
     notes = [f"{law['arm']}: {n}." for law in fitted for n in law["not_identified"]]
     lines += [Warning(text) for text in notes]
     lines.append(_held_out(fitted))
+  if found["speedups"]:
+    lines.append(_speedups(found))
   return lines
 
 
@@ -234,6 +236,25 @@ def _constants(fitted: list[dict], resamples: int) -> Table:
       )
       for law in fitted
       for name, constant in law["constants"].items()
+    ),
+  )
+
+
+def _speedups(found: dict) -> Table:
+  top = found["speedups"][0]["flops"]
+  return Table(
+    f"Speed-up by the laws: what {found['baseline']} would have to spend for the loss "
+    f"that an arm reaches with {top:.3g} FLOPs, over that; pairs resampled together.",
+    ("arm", "speed-up", "95 %", "the laws cross at"),
+    tuple(
+      (
+        each["arm"],
+        "without end" if each["factor"] is None else f"{each['factor']:.2f}",
+        speech.interval(*each["interval"], ".2f"),
+        ", ".join(f"{flops:.2g} FLOPs" for flops in each["crossings"])
+        or "nowhere here",
+      )
+      for each in found["speedups"]
     ),
   )
 

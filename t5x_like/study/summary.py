@@ -11,6 +11,7 @@ import json
 from t5x_like.study import (
   arm_grids,
   arm_laws,
+  arm_speedups,
   compare,
   gin_difference,
   index,
@@ -43,6 +44,9 @@ def summary(store: Store, *, resamples: int, seed: int) -> dict:
     "other_tables": [_whole(store, states, metric) for metric in others],
     "trends": arm_laws.trends(rows, plan["arms"], plan["baseline"]),
     "laws": arm_laws.laws(rows, plan["arms"], resamples=resamples, seed=seed),
+    "speedups": arm_speedups.speedups(
+      rows, plan["arms"], plan["baseline"], resamples=resamples, seed=seed
+    ),
     "grids": arm_grids.grids(rows, plan["arms"], resamples=resamples, seed=seed),
     "resamples": resamples,
     "unlike": compare.unlike(store),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from t5x_like.study import arm_laws
+from t5x_like.study import arm_laws, arm_speedups
 
 BUDGETS = np.geomspace(1e11, 1e13, 5)
 
@@ -72,3 +72,28 @@ def test_an_advantage_that_shrinks_has_a_slope():
   assert trend["arm"] == "b"
   assert trend["slope"] == pytest.approx(0.01)
   assert arm_laws.trends(rows()[:6] + better[:6], ["a", "b"], "a") == []
+
+
+def test_a_planted_speedup_is_found():
+  """An arm that does with C what the baseline does with 1.5 C."""
+  base = rows(noise=0.002)
+  faster = [
+    row | {"arm": "b", "value": row["value"] + 60 * ((1.5 * f) ** -0.13 - f**-0.13)}
+    for row in base
+    for f in [row["flops"]]
+  ]
+  [found] = arm_speedups.speedups(base + faster, ["a", "b"], "a", resamples=200)
+  low, high = found["interval"]
+  assert low < 1.5 < high and high - low < 0.2
+  assert found["factor"] == pytest.approx(1.5, abs=0.05)
+  assert (found["flops"], found["crossings"]) == (BUDGETS[-1], [])
+
+
+def test_an_advantage_that_turns_has_a_crossing():
+  turning = rows("b", extra=lambda flops: 0.05 * np.log10(flops / 1e12))
+  [found] = arm_speedups.speedups(rows() + turning, ["a", "b"], "a", resamples=100)
+  assert found["factor"] < 1
+  [crossing] = found["crossings"]
+  assert crossing == pytest.approx(1e12, rel=0.1)
+  one_short = rows(budgets=BUDGETS[:2]) + rows("b", budgets=BUDGETS[:2])
+  assert arm_speedups.speedups(one_short, ["a", "b"], "a", resamples=100) == []
