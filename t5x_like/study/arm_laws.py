@@ -8,6 +8,8 @@ Chinchilla's. Held-out runs are never fitted to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from t5x_like.study import arm_grids, fit_report, planning
@@ -28,16 +30,26 @@ FORMULAS = {
 COLUMNS = {"x": "flops", "n": "params", "d": "tokens"}
 
 
-def laws(rows: list[dict], arms: list[str], *, resamples: int = 1000, seed: int = 0):
+def laws(
+  rows: list[dict],
+  arms: list[str],
+  *,
+  wanted: Sequence[float] = (),
+  resamples: int = 1000,
+  seed: int = 0,
+) -> list[dict]:
   """One dict for each arm: fit_report.report's of the best that its budgets allow, with
-  "arm", "budgets", "curve" (of the law, with the interval of its mean) and "predicted".
+  "arm", "budgets" (how many), "curve" (of the law, with the interval of its mean),
+  "predicted" (held-out runs) and "wanted" (what the law says of FLOPs asked for).
 
   Where there are too few budgets: {"arm", "budgets", "why"} alone.
   """
-  return [_law(rows, arm, resamples, seed) for arm in arms]
+  return [_law(rows, arm, wanted, resamples, seed) for arm in arms]
 
 
-def _law(rows: list[dict], arm: str, resamples: int, seed: int) -> dict:
+def _law(
+  rows: list[dict], arm: str, wanted: Sequence[float], resamples: int, seed: int
+) -> dict:
   own = [row for row in rows if row["arm"] == arm and row["value"] is not None]
   fitted = [row for row in own if not row["held_out"]]
   flops = np.array([row["flops"] for row in fitted])
@@ -48,16 +60,29 @@ def _law(rows: list[dict], arm: str, resamples: int, seed: int) -> dict:
     return found | {"why": f"{budgets} budgets; a law needs {NEEDS[-1][0]}"}
   estimate = fit(law, _inputs(law, fitted), np.array([row["value"] for row in fitted]))
   report = fit_report.report(
-    estimate, resamples=resamples, seed=seed, groups=None, budgets=[]
+    estimate, resamples=resamples, seed=seed, groups=None, budgets=list(wanted)
   )
   samples = bootstrap(estimate, count=resamples, seed=seed)
   later = [row for row in own if row["held_out"]]
   reach = max([*flops, *(row["flops"] for row in later)])
   return found | {
+    "wanted": report.pop("allocation", None)
+    or [_wanted(estimate, samples, budget, flops.max()) for budget in wanted],
     **report,
     "formula": FORMULAS[law.__name__],
     "curve": _curve(estimate, samples, flops.min(), reach),
     "predicted": [_predicted(estimate, samples, row, flops.max()) for row in later],
+  }
+
+
+def _wanted(estimate: Fit, samples: np.ndarray, flops: float, largest: float) -> dict:
+  """What a law of compute says of a budget, with the names of fit_report's allocation."""
+  loss, ends = predict(estimate, samples, {"x": np.array([flops])})
+  return {
+    "flops": flops,
+    "loss": float(loss[0]),
+    "loss_interval": ends[:, 0].tolist(),
+    "reach": flops / largest,
   }
 
 

@@ -176,6 +176,8 @@ def _laws(found: dict) -> list[Block]:
     notes = [f"{law['arm']}: {n}." for law in fitted for n in law["not_identified"]]
     lines += [Warning(text) for text in notes]
     lines.append(_held_out(fitted))
+  if any(law["wanted"] for law in fitted):
+    lines.append(_wanted(fitted))
   if found["speedups"]:
     lines.append(_speedups(found))
   return lines
@@ -237,6 +239,31 @@ def _constants(fitted: list[dict], resamples: int) -> Table:
       for law in fitted
       for name, constant in law["constants"].items()
     ),
+  )
+
+
+def _wanted(fitted: list[dict]) -> Table:
+  def with_ends(row: dict, name: str, form: str) -> str:
+    if name not in row:
+      return ""
+    ends = row.get(f"{name}_interval")
+    return f"{row[name]:{form}} {speech.interval(*ends, form) if ends else ''}".strip()
+
+  return _filled(
+    "What budgets would give, if the laws hold there; 95 % intervals of the laws.",
+    ("arm", "FLOPs", "times the largest fitted", "loss", "best N", "best D"),
+    [
+      (
+        law["arm"],
+        f"{row['flops']:.3g}",
+        f"{row['reach']:.3g}",
+        with_ends(row, "loss", ".4f"),
+        with_ends(row, "n", ".3g"),
+        with_ends(row, "d", ".3g"),
+      )
+      for law in fitted
+      for row in law["wanted"]
+    ],
   )
 
 

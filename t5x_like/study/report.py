@@ -23,7 +23,9 @@ from t5x_like.study.summary import summary
 def report(arguments: argparse.Namespace) -> int:
   """Writes the report, or prints its numbers as JSON."""
   store = Store(arguments.study_dir)
-  found = summary(store, resamples=arguments.bootstrap, seed=arguments.seed)
+  found = summary(
+    store, resamples=arguments.bootstrap, seed=arguments.seed, wanted=arguments.budget
+  )
   if arguments.json:
     print(json.dumps(found))
     return 0

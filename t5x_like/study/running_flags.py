@@ -29,7 +29,7 @@ Exit status 4: the study ended, but some cells failed.""",
   t5x_like study compare --study_dir=runs/tiny_ffn --metric=validation/accuracy --json""",
   "study report": """\
   t5x_like study report --study_dir=runs/tiny_ffn
-  t5x_like study report --study_dir=runs/tiny_ffn --out=docs/studies/tiny_ffn
+  t5x_like study report --study_dir=runs/ladder --out=docs/studies/ladder --budget=1e21
 
 Writes report.html (one file, nothing else needed), report.md, tables.tex, points.csv and
 figures/. A study that still runs is reported as far as it is.""",
@@ -63,6 +63,13 @@ def add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
   if verb == "study report":
     add("--out", help="folder to write (default: report/ in the study's directory)")
     add("--bootstrap", type=int, default=1000, help="resamples of a law's points")
+    add(
+      "--budget",
+      type=float,
+      action="append",
+      default=[],
+      help="FLOPs to predict the loss of, by the law of each arm; repeat",
+    )
     add("--seed", type=int, default=0, help="of the resampling")
 
 

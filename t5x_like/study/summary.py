@@ -7,6 +7,7 @@ document.py lays it out, figures.py draws it, `study report --json` prints it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from t5x_like.study import (
   arm_grids,
@@ -21,8 +22,11 @@ from t5x_like.study import (
 from t5x_like.study.store import FINAL, Store
 
 
-def summary(store: Store, *, resamples: int, seed: int) -> dict:
-  """Raises ValueError when no run of the study ended with a number."""
+def summary(
+  store: Store, *, resamples: int, seed: int, wanted: Sequence[float] = ()
+) -> dict:
+  """wanted: FLOPs that laws are asked about. Raises ValueError when no run of the study
+  ended with a number."""
   plan, states = store.plan, index.states(store)
   rows = measured.rows(store, states)
   if not any(row["value"] is not None for row in rows):
@@ -43,7 +47,9 @@ def summary(store: Store, *, resamples: int, seed: int) -> dict:
     "tables": compare.tables(store, states, metric=None),
     "other_tables": [_whole(store, states, metric) for metric in others],
     "trends": arm_laws.trends(rows, plan["arms"], plan["baseline"]),
-    "laws": arm_laws.laws(rows, plan["arms"], resamples=resamples, seed=seed),
+    "laws": arm_laws.laws(
+      rows, plan["arms"], wanted=wanted, resamples=resamples, seed=seed
+    ),
     "speedups": arm_speedups.speedups(
       rows, plan["arms"], plan["baseline"], resamples=resamples, seed=seed
     ),

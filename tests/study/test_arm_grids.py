@@ -47,7 +47,8 @@ def test_vertices_lie_at_the_planted_optima():
 
 
 def test_a_grid_is_fitted_by_both_n_and_d_and_predicts():
-  [law] = arm_laws.laws(rows(noise=1e-3), ["a"], resamples=100)
+  [law] = arm_laws.laws(rows(noise=1e-3), ["a"], wanted=[1e22], resamples=100)
+  assert law["wanted"][0]["n"] == pytest.approx(optimal(LAW, 1e22).n, rel=0.2)
   assert law["law"] == "Chinchilla" and law["points"] == 30 and law["budgets"] == 3
   assert law["constants"]["alpha"]["estimate"] == pytest.approx(0.3, abs=0.02)
   assert law["curve"] is None

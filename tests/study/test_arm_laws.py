@@ -97,3 +97,11 @@ def test_an_advantage_that_turns_has_a_crossing():
   assert crossing == pytest.approx(1e12, rel=0.1)
   one_short = rows(budgets=BUDGETS[:2]) + rows("b", budgets=BUDGETS[:2])
   assert arm_speedups.speedups(one_short, ["a", "b"], "a", resamples=100) == []
+
+
+def test_a_budget_asked_for_is_predicted():
+  [found] = arm_laws.laws(rows(noise=0.005), ["a"], wanted=[1e15], resamples=100)
+  [there] = found["wanted"]
+  low, high = there["loss_interval"]
+  assert low < 1.5 + 60 * 1e15**-0.13 < high and low < there["loss"] < high
+  assert there["reach"] == pytest.approx(100)

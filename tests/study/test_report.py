@@ -81,7 +81,7 @@ class Balanced(HTMLParser):
 
 
 def test_a_report_is_whole_and_needs_nothing_from_elsewhere(study, capsys):
-  assert report(study) == 0
+  assert report(study, "--budget=1e18") == 0
   folder = study / "report"
   assert capsys.readouterr().out.split() == [
     str(folder / name)
@@ -102,6 +102,8 @@ def test_a_report_is_whole_and_needs_nothing_from_elsewhere(study, capsys):
     "size=xl seed 0",
     "validation/other/loss",
     "held out",
+    "What budgets would give",
+    "1e+18",
     "t5x_like study run --gin_file=planted.gin",
   ):
     assert words in text, words
