@@ -1,13 +1,13 @@
 """LaTeX: the tables of a report, for a paper with the package booktabs.
 
-You are in: t5x_like/study, pure part (standard library only). Upstream: document.py.
+You are in: t5x_like/study, pure part (standard library only). Upstream: blocks.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from t5x_like.study.document import Block, Table
+from t5x_like.study.blocks import Block, Table
 
 SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
   "\\": r"\textbackslash{}",

@@ -1,6 +1,6 @@
 """Markdown: a report as text for a repository or a paper's appendix.
 
-You are in: t5x_like/study, pure part (standard library only). Upstream: document.py.
+You are in: t5x_like/study, pure part (standard library only). Upstream: blocks.py.
 Drawings are linked as figures/NAME.png beside the file.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from t5x_like.study.document import (
+from t5x_like.study.blocks import (
   Block,
   Code,
   Drawing,

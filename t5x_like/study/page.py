@@ -1,6 +1,6 @@
 """Page: a report as one HTML file that needs nothing else.
 
-You are in: t5x_like/study, pure part (standard library only). Upstream: document.py, and
+You are in: t5x_like/study, pure part (standard library only). Upstream: blocks.py, and
 drawings as SVG. No script, no font and no address of anything; light or dark as the
 reader's browser is, and as wide as a phone.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from t5x_like.study.document import (
+from t5x_like.study.blocks import (
   Block,
   Code,
   Drawing,

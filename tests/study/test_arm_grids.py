@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from t5x_like.study import arm_grids, arm_laws, document, figures
+from t5x_like.study import arm_grids, arm_laws, figures, laws_section
 from t5x_like.study.allocation import optimal
 from t5x_like.study.laws import Chinchilla
 
@@ -76,5 +76,5 @@ def test_a_grid_is_drawn_and_tabulated():
   }
   text = figures.svg(figures.draw_sizes(found))
   assert text.startswith("<svg") and text.count("FLOPs") >= 3
-  table = document.grids(found)[-1]
+  table = laws_section.grids(found)[-1]
   assert len(table.rows) == 3 and "outside" not in table.rows[0][4]

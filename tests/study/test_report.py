@@ -11,7 +11,7 @@ from planted_study import planted
 
 from t5x_like import main
 from t5x_like.study import claims, gin_difference, latex, markdown, page
-from t5x_like.study.document import Code, Heading, Paragraph, Table
+from t5x_like.study.blocks import Code, Heading, Paragraph, Table
 
 SIZES = ("xs", "s", "m", "l", "xl")
 VOID = {"meta", "link", "br", "img"}
