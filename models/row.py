@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 ENCODER_DECODER = "encoder-decoder"
 CAUSAL_DECODER = "causal decoder"
+PREFIX_DECODER = "prefix decoder"
 
 ALL = "every parameter"
 TIED = "every parameter, the table that embedding and head share once"

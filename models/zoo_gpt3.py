@@ -5,7 +5,7 @@ You are in: models. Data, no logic.
 
 from __future__ import annotations
 
-from models.components.mask import FixedBlocks, Strided
+from models.components.mask import Columns, FixedBlocks, Strided, Windowed
 from models.components.yarn import Yarn
 from models.families.gpt2 import gpt2
 from models.families.gpt3 import gpt3
@@ -13,7 +13,7 @@ from models.families.grok import grok1
 from models.families.mt_nlg import mt_nlg
 from models.families.sparse_transformer import sparse_transformer
 from models.families.yuan import yuan1_prefix
-from models.row import ALL, CAUSAL_DECODER, TIED, Family
+from models.row import ALL, CAUSAL_DECODER, PREFIX_DECODER, TIED, Family
 
 # Table 2.1, which gives rounded counts, prints 24 heads of 128 at 1.3B and a width of
 # 5140 at 13B: neither divides. Here are the shapes that the counts fit.
@@ -113,7 +113,7 @@ YUAN1 = Family(
 
 YUAN1_PREFIX = Family(
   name="yuan1_prefix",
-  kind=CAUSAL_DECODER,
+  kind=PREFIX_DECODER,
   paper="arXiv:2110.04725",
   year=2021,
   build=yuan1_prefix,
@@ -151,7 +151,17 @@ SPARSE_TRANSFORMER = Family(
         heads=4,
         layers=2,
         shape=(16, 4),
-        mask=Strided(stride=4),
+        masks=(Strided(stride=4),),
+      ),
+    ),
+    "tiny_turns": (
+      None,
+      dict(
+        dim=32,
+        heads=4,
+        layers=4,
+        shape=(16, 4),
+        masks=(Windowed(window=5), Columns(stride=4)),
       ),
     ),
     "enwik8": (
@@ -161,12 +171,14 @@ SPARSE_TRANSFORMER = Family(
         heads=8,
         layers=30,
         shape=(96, 128),
-        mask=FixedBlocks(stride=128, summary=32),
+        masks=(FixedBlocks(stride=128, summary=32),),
       ),
     ),
     "imagenet64": (
       None,
-      dict(dim=512, heads=16, layers=48, shape=(64, 64, 3), mask=Strided(stride=128)),
+      dict(
+        dim=512, heads=16, layers=48, shape=(64, 64, 3), masks=(Strided(stride=128),)
+      ),
     ),
   },
 )

@@ -24,14 +24,14 @@ def forward_flops(model: object, *, batch: int, lengths: dict[str, int]) -> int:
   lengths: {"encoder": tokens, "decoder": tokens} as in the batch's arrays.
   """
   encoder, decoder = lengths.get("encoder", 0), lengths["decoder"]
-  total = 0
-  for path, declared in declarations(model).items():
+  total, declared_by_path = 0, declarations(model)
+  for path, declared in declared_by_path.items():
     tokens = encoder if path.startswith("encoder/") else decoder
     if "/cross/key/" in path or "/cross/value/" in path:
       tokens = encoder
     total += 2 * tokens * used(model, path, _multiplied(path, declared))
   if model.head.tied:
-    total += 2 * decoder * model.vocab * model.dim
+    total += 2 * decoder * declared_by_path["token_embedder/embedding"].size
   total += _scores(model.decoder, decoder, encoder)
   if isinstance(model, EncoderDecoder):
     total += _scores(model.encoder, encoder, encoder)

@@ -108,6 +108,22 @@ class Strided(Causal):
 
 
 @spec
+class Columns(Causal):
+  """A position sees itself and every `stride`-th before it: the second pattern of
+  `Strided` alone, for models whose layers take turns (arXiv:1904.10509, section 4.3)."""
+
+  stride: int
+
+  def visible(self, sight: Sight) -> jax.Array | None:
+    distance = sight.query_BT[:, :, None] - sight.key_BS[:, None, :]
+    return (distance >= 0) & (distance % self.stride == 0)
+
+  def seen(self, tokens: int) -> float:
+    distance = np.arange(0, tokens, self.stride)
+    return float(np.sum(tokens - distance)) / tokens
+
+
+@spec
 class FixedBlocks(Causal):
   """The own block of `stride` positions, and the last `summary` positions of every block
   before it (Child et al. 2019, arXiv:1904.10509, section 4.2, "fixed").

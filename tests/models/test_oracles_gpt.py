@@ -13,10 +13,10 @@ import torch
 import transformers
 from scipy.special import softmax
 
-from models.components.mask import FixedBlocks, Strided
+from models.components.mask import Columns, FixedBlocks, Strided, Windowed
 from models.components.param import count, declarations
-from models.components.spec import swap
 from models.families.grok import grok1
+from models.families.sparse_transformer import sparse_transformer
 from models.families.yuan import yuan1_prefix
 from models.zoo import ZOO
 
@@ -61,9 +61,16 @@ def test_codex_is_named_after_what_is_no_embedding(size):
 
 
 # Section 4.2 of arXiv:1904.10509: A1 and A2 of either pattern, merged.
+def near(i: int, stride: int) -> set[int]:
+  return set(range(max(0, i - stride), i + 1))
+
+
+def column(i: int, stride: int) -> set[int]:
+  return {j for j in range(i + 1) if (i - j) % stride == 0}
+
+
 def strided(i: int, stride: int) -> set[int]:
-  near = set(range(max(0, i - stride), i + 1))
-  return near | {j for j in range(i + 1) if (i - j) % stride == 0}
+  return near(i, stride) | column(i, stride)
 
 
 def fixed(i: int, stride: int, c: int) -> set[int]:
@@ -72,27 +79,35 @@ def fixed(i: int, stride: int, c: int) -> set[int]:
 
 
 @pytest.mark.parametrize(
-  "mask, sees",
+  "masks, sees",
   [
-    (FixedBlocks(stride=4, summary=1), lambda i: fixed(i, 4, 1)),
-    (FixedBlocks(stride=5, summary=2), lambda i: fixed(i, 5, 2)),
-    (Strided(stride=4), lambda i: strided(i, 4)),
+    ([FixedBlocks(stride=4, summary=1)], [lambda i: fixed(i, 4, 1)]),
+    ([FixedBlocks(stride=5, summary=2)], [lambda i: fixed(i, 5, 2)]),
+    ([Strided(stride=4)], [lambda i: strided(i, 4)]),
+    (
+      [Windowed(window=5), Columns(stride=4)],
+      [lambda i: near(i, 4), lambda i: column(i, 4)],
+    ),
   ],
 )
-def test_a_sparse_transformer_sees_the_sets_of_the_paper(mask, sees):
-  spec = swap(ZOO["sparse_transformer/tiny"].spec(), Strided, mask)
+def test_a_sparse_transformer_sees_the_sets_of_the_paper(masks, sees):
+  spec = sparse_transformer(
+    dim=32, heads=4, layers=2, shape=(16, 4), masks=tuple(masks)
+  )
   params, tokens = pieces.values(spec), pieces.tokens_of(spec)
   index = np.arange(LENGTH)
   rows, columns = (params[f"token_embedder/position/axis_{n}"] for n in (0, 1))
   x = params["token_embedder/embedding"][tokens]
   x = x + rows[index // 4] + columns[index % 4]
   for at in range(2):
-    layer = pieces.Layer(params, "decoder/blocks_0", at)
+    turns = len(masks) == 2
+    run = f"decoder/blocks_{at if turns else 0}"
+    layer = pieces.Layer(params, run, 0 if turns else at)
     a = pieces.layer_norm(x, layer, "attention_norm")
     q, k, v = (pieces.projected(a, layer, name) for name in ("query", "key", "value"))
     y = np.zeros_like(q)
     for i in index:
-      seen = sorted(sees(i))
+      seen = sorted(sees[at % len(sees)](i))
       weights = softmax(np.einsum("nh,snh->ns", q[i], k[seen]) * 8**-0.5, axis=-1)
       y[i] = np.einsum("ns,snh->nh", weights, v[seen])
     x = x + pieces.put_out(y, layer)

@@ -82,3 +82,11 @@ def test_a_published_size_is_near_two_flops_a_parameter_and_token(name):
   ratio = forward_flops(spec, batch=1, lengths=lengths) / (2 * kernels)
   assert isinstance(spec, EncoderDecoder) or 0.99 < ratio < 1.01
   assert 0.98 < ratio < 1.02
+
+
+def test_a_tied_head_costs_what_its_table_is_wide():
+  spec = ZOO["opt/tiny_350m"].spec()
+  kernels = 2 * 12 * 32**2 + 2 * 32 * 16  # two layers, and around the table
+  scores = 2 * 4 * 32 * 8 * 9 // 2
+  found = forward_flops(spec, batch=1, lengths={"decoder": 8})
+  assert found == 2 * 8 * (kernels + 512 * 16) + scores

@@ -6,6 +6,7 @@ import pytest
 
 from models.components.mask import (
   Causal,
+  Columns,
   FixedBlocks,
   Full,
   PrefixCausal,
@@ -107,6 +108,7 @@ def test_fixed_attention_of_a_row_of_seven():
     Windowed(window=3),
     Windowed(window=90),
     Strided(stride=4),
+    Columns(stride=4),
     FixedBlocks(stride=5, summary=2),
   ],
 )
