@@ -1,5 +1,7 @@
 """GPT-3 (Brown et al. 2020, arXiv:2005.14165): GPT-2 with a band in every other layer."""
 
+import itertools
+
 from models.components.mask import Windowed
 from models.components.model import Decoder
 from models.components.spec import replace
@@ -15,5 +17,6 @@ def gpt3(*, layers: int, band: int = 256, length: int = 2048, **sizes) -> Decode
   model = gpt2(layers=layers, length=length, **sizes)
   dense = model.decoder.blocks[0]
   banded = replace(dense.attention, mask=Windowed(window=band))
-  pair = (dense, replace(dense, attention=banded))
-  return replace(model, decoder=replace(model.decoder, blocks=layers // 2 * pair))
+  turns = itertools.cycle((dense, replace(dense, attention=banded)))
+  blocks = tuple(itertools.islice(turns, layers))
+  return replace(model, decoder=replace(model.decoder, blocks=blocks))

@@ -1,5 +1,7 @@
 """GPT-Neo (Black et al. 2021): every other layer sees a window; scores are not scaled."""
 
+import itertools
+
 from models.components.attention import Attention
 from models.components.block import Block
 from models.components.embed import Embed, Head
@@ -27,13 +29,16 @@ def gpt_neo(
   attention = Attention(heads=heads, head_dim=dim // heads, scale=1.0, bias=("out",))
   local = replace(attention, mask=Windowed(window=window))
   ffn = FFN(hidden=4 * dim, act="gelu_tanh", bias=True)
-  pair = [Block(norm=LayerNorm(), attention=one, ffn=ffn) for one in (attention, local)]
+  turns = [
+    Block(norm=LayerNorm(), attention=one, ffn=ffn) for one in (attention, local)
+  ]
+  blocks = tuple(itertools.islice(itertools.cycle(turns), layers))
   return Decoder(
     vocab=vocab,
     dim=dim,
     dropout=dropout,
     embed=Embed(std=0.02, position=Learned(length=length)),
     head=Head(tied=True),
-    decoder=Stack(blocks=layers // 2 * tuple(pair), final_norm=LayerNorm()),
+    decoder=Stack(blocks=blocks, final_norm=LayerNorm()),
     init=(InitRule(pattern=r".*/kernel", init=Normal(std=0.02)),),
   )

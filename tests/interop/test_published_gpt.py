@@ -244,6 +244,7 @@ ALIBI = PUBLISHED["mpt/7b"]["attn_config"]
     ("gpt/117m", {"afn": "relu"}, "afn='relu' changes"),
     ("starcoder/15_5b", {"multi_query": False}, "multi_query=False changes"),
     ("gpt_neo/125m", {"attention_types": [[["global"], 12]]}, "in turn"),
+    ("gpt_neo/125m", {"num_layers": 13}, "in turn"),
   ],
 )
 def test_what_would_compute_something_else_is_refused(name, values, message):

@@ -36,7 +36,10 @@ def read(attributes: Attributes, stored: Collection[str]) -> Made:
     tie_word_embeddings=True,
   )
   kinds = [kind for kinds, times in take("attention_types") for kind in kinds * times]
-  if take("attention_layers", default=kinds) != kinds or kinds != number // 2 * PAIR:
+  if (
+    take("attention_layers", default=kinds) != kinds
+    or kinds != (number * PAIR)[:number]
+  ):
     raise ValueError(
       f"config.json: attention_types={kinds} for {number} layers; ours has global and "
       "local attention in turn. Such a model cannot be imported."
