@@ -16,6 +16,7 @@ from models.families.gpt2 import gpt2
 from models.families.llama import llama
 from models.families.t5 import t5, t5_1_1, umt5
 from models.row import ALL, CAUSAL_DECODER, ENCODER_DECODER, TIED, Family, Row
+from models.zoo_ancestors import ANCESTORS
 from models.zoo_gpt import GPT_LIKE
 from models.zoo_gpt3 import GPT3_LIKE
 from models.zoo_mixtures import MIXTURES
@@ -284,5 +285,6 @@ FAMILIES = (
   *GPT_LIKE,
   *GPT3_LIKE,
   *RELATIVE,
+  *ANCESTORS,
 )
 ZOO: dict[str, Row] = {row.name: row for family in FAMILIES for row in family.rows()}

@@ -100,14 +100,14 @@ class Writer:
 
   @functools.cached_property
   def _generation(self) -> Generation:
-    mask = self.engine.run.model.decoder.blocks[0].attention.mask
+    masks = [block.attention.mask for block in self.engine.run.model.decoder.blocks]
     return Generation(
       tokens=self.tokens,
       eos=self.vocabulary.eos_id,
       bos=self.vocabulary.bos_id,
       ids=self.vocabulary.size,
       sampling=self.sampling,
-      bidirectional_prompt=isinstance(mask, PrefixCausal),
+      bidirectional_prompt=any(isinstance(mask, PrefixCausal) for mask in masks),
     )
 
   def _batch(self, rows: list[list[int]]) -> dict[str, np.ndarray]:

@@ -37,6 +37,16 @@ class Normal:
 
 
 @spec
+class Uniform:
+  """U(-bound, bound)."""
+
+  bound: float
+
+  def __call__(self, key: jax.Array, shape: tuple, dtype: object) -> jax.Array:
+    return jax.random.uniform(key, shape, dtype, -self.bound, self.bound)
+
+
+@spec
 class FanIn:
   """N(0, scale / fan_in); fan_in is the product of the `inputs` leading axes."""
 
