@@ -38,7 +38,8 @@ GPT3 = Family(
   },
 )
 
-# Shapes of GPT-3, whose layers other than embeddings have the counts that name the sizes.
+# GPT-3's shapes: those whose parameters besides embeddings are what the sizes are named
+# after. The released tokenizer adds 24 runs of spaces to GPT-3's vocabulary.
 CODEX = Family(
   name="codex",
   kind=CAUSAL_DECODER,

@@ -92,7 +92,7 @@ class Windowed(Causal):
 @spec
 class Strided(Causal):
   """The last `stride` positions, and every `stride`-th before them (Child et al. 2019,
-  arXiv:1904.10509, section 4.2)."""
+  arXiv:1904.10509, section 4.3)."""
 
   stride: int
 
@@ -110,7 +110,7 @@ class Strided(Causal):
 @spec
 class Columns(Causal):
   """A position sees itself and every `stride`-th before it: the second pattern of
-  `Strided` alone, for models whose layers take turns (arXiv:1904.10509, section 4.3)."""
+  `Strided` alone, for models whose layers take turns (arXiv:1904.10509, section 5.1)."""
 
   stride: int
 
@@ -126,7 +126,7 @@ class Columns(Causal):
 @spec
 class FixedBlocks(Causal):
   """The own block of `stride` positions, and the last `summary` positions of every block
-  before it (Child et al. 2019, arXiv:1904.10509, section 4.2, "fixed").
+  before it (Child et al. 2019, arXiv:1904.10509, section 4.3, "fixed").
 
   Blocks are those of the row: where documents are packed into one, what a token sees
   depends on where its document begins.

@@ -23,7 +23,7 @@ def bloom(
   dropout: float = 0.0,
 ) -> Decoder:
   """Kernels start at N(0, 1 / (3 dim)), those that end a residual branch smaller by
-  sqrt(2 layers) (arXiv:2211.05100, section 3.4; arXiv:2303.17564, section 3.2)."""
+  sqrt(2 layers), as BloombergGPT states for itself."""
   std = (3 * dim) ** -0.5
   block = Block(
     norm=LayerNorm(),

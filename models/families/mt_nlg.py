@@ -12,7 +12,7 @@ def mt_nlg(
   *, dim: int, layers: int, length: int = 2048, vocab: int = 51_200, **sizes
 ) -> Decoder:
   """Everything starts at N(0, 1 / (3 dim)), which is 4.0e-3 at 530B; larger values did
-  not converge (section 4.2). Kernels that end a residual branch as in `gpt2`."""
+  not converge, the paper says. Kernels that end a residual branch as in `gpt2`."""
   std = (3 * dim) ** -0.5
   model = gpt2(dim=dim, layers=layers, length=length, vocab=vocab, **sizes)
   residual = Normal(std=std * (2 * layers) ** -0.5)

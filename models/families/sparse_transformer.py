@@ -25,7 +25,7 @@ def sparse_transformer(
   vocab: int = 256,
   dropout: float = 0.0,
 ) -> Decoder:
-  """masks: of the layers in turn (section 4.3). One alone merges both patterns of a
+  """masks: of the layers in turn (section 5.1). One alone merges both patterns of a
   head: `FixedBlocks` for text, `Strided` for images and sound; `Windowed` and `Columns`
   take turns. shape: rows and columns of the positions (`Grid`).
 

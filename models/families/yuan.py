@@ -12,7 +12,7 @@ from models.families.gpt2 import gpt2
 def yuan1_prefix(
   *, layers: int, length: int = 2048, vocab: int = 53_228, **sizes
 ) -> Decoder:
-  """Tokens of the prefix see the whole prefix (section 3.1, "PLM")."""
+  """Tokens of the prefix see the whole prefix: the paper's "PLM"."""
   model = gpt2(layers=layers, length=length, vocab=vocab, **sizes)
   block = model.decoder.blocks[0]
   block = replace(block, attention=replace(block.attention, mask=PrefixCausal()))

@@ -60,7 +60,7 @@ def test_codex_is_named_after_what_is_no_embedding(size):
   assert layers == pytest.approx(named, rel=0.01)
 
 
-# Section 4.2 of arXiv:1904.10509: A1 and A2 of either pattern, merged.
+# Section 4.3 of arXiv:1904.10509: A1 and A2 of either pattern, merged.
 def near(i: int, stride: int) -> set[int]:
   return set(range(max(0, i - stride), i + 1))
 
