@@ -34,6 +34,15 @@ The same command again continues the run. --dry_run shows what would be trained.
   t5x_like inspect --model_dir=/tmp/run --json
   t5x_like inspect --gin_file=models/llama2/7b.gin --gin_file=runs/pretrain.gin ... \\
     --devices=8 --gin.mesh.Mesh.fsdp=8""",
+  "plan": """\
+  t5x_like plan --gin_file=models/llama2/70b.gin --gin_file=runs/pretrain.gin \
+    --gin.MIXTURE_OR_TASK_NAME=python_docs_causal_lm --gin.MODEL_DIR=unused \
+    --gin.TASK_FEATURE_LENGTHS="{'targets': 4096}" --gin.TRAIN_STEPS=1000 \
+    --gin.BATCH_SIZE=1024 --gin.ACTIVATION_DTYPE=bfloat16 \
+    --gin.execution.Execution.remat=full --gin.PARTITIONING_RULES=fsdp_tensor \
+    --gin.mesh.Mesh.fsdp=64 --gin.mesh.Mesh.tensor=8 --chip=h100 --devices=512
+
+--search=4 tries meshes and rematerialization by itself and compiles four that fit.""",
   "data preview": """\
   t5x_like data preview --gin_file=data/text_files.gin --gin.TEXT_FILES='books/*.txt' \\
     --gin.TASK_FEATURE_LENGTHS="{'inputs': 128, 'targets': 30}"
@@ -55,6 +64,7 @@ SUMMARIES = {
   "eval": "Loss and accuracy of a trained model on held-out data.",
   "infer": "Text in, text out, with a trained model.",
   "inspect": "What a configuration means: model, parameters, memory, FLOPs.",
+  "plan": "Memory, communication and step time on devices that are not here.",
   "data preview": "Examples as the model gets them, as text.",
   "data stats": "Documents, tokens, lengths, packing, and what each task gives.",
   "data cache": "Tokenize now; with --output, into files that can be carried elsewhere.",
@@ -174,6 +184,8 @@ def _add_run_flags(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.set_defaults(dry_run=False)
   if verb.startswith("data "):
     _add_data_flags(parser, verb)
+  if verb == "plan":
+    _add_plan_flags(parser)
 
 
 def _add_gin_flags(parser: argparse.ArgumentParser) -> None:
@@ -222,6 +234,20 @@ def _add_data_flags(parser: argparse.ArgumentParser, verb: str) -> None:
     add("--output", help="folder to write ArrayRecord files and their manifest to")
   else:
     add("--output", help="file to copy the vocabulary to")
+
+
+def _add_plan_flags(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument
+  add("--chip", required=True, help="kind of device, such as h100, a100_80gb, tpu_v5e")
+  add(
+    "--search", type=int, default=0, metavar="K", help="compile the K likeliest meshes"
+  )
+  add(
+    "--efficiency",
+    type=float,
+    default=0.7,
+    help="share of the chip's peak that large products reach (default 0.7)",
+  )
 
 
 def _add_host_flags(parser: argparse.ArgumentParser) -> None:

@@ -82,10 +82,10 @@ def memory(engine, shapes: dict[str, tuple[int, int]]) -> dict[str, int]:
   """
   state = engine.abstract_state()
   parts = {
-    "parameters": _bytes(state.params),
-    "optimizer state": _bytes(state.opt_state),
-    "averaged parameters": _bytes(state.extra),
-    "gradients": _bytes(state.params),
+    "parameters": bytes_of(state.params),
+    "optimizer state": bytes_of(state.opt_state),
+    "averaged parameters": bytes_of(state.extra),
+    "gradients": bytes_of(state.params),
     "activations (estimated)": activation_bytes(engine, shapes),
   }
   parts = {name: size for name, size in parts.items() if size}
@@ -149,7 +149,7 @@ def _size(leaf: jax.ShapeDtypeStruct) -> int:
   return math.prod(leaf.shape) * wide
 
 
-def _bytes(tree: object) -> int:
+def bytes_of(tree: object) -> int:
   """Bytes of a tree of placed ShapeDtypeStructs on one device."""
   return sum(
     math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
@@ -190,10 +190,11 @@ def _show(report: dict[str, object], as_json: bool) -> None:
   print(f"FLOPs a step    {report['flops']:,} ({report['flops'] / 1e12:,.3f} TFLOP)")
   print("memory of one device:")
   for name, size in report["memory"].items():
-    print(f"  {name:<24}{_size_text(size):>12}")
+    print(f"  {name:<24}{size_text(size):>12}")
 
 
-def _size_text(size: int) -> str:
+def size_text(size: int) -> str:
+  """Bytes for people."""
   return f"{size / GIB:,.2f} GiB" if size >= GIB else f"{size / MIB:,.2f} MiB"
 
 

@@ -128,6 +128,18 @@ def inspect(arguments: argparse.Namespace, real: bool) -> int:
   return 0
 
 
+def plan(arguments: argparse.Namespace, real: bool) -> int:
+  """The verb `plan`."""
+  if not arguments.devices or arguments.devices < 1:
+    raise ConfigError("plan needs --devices=N, the number of devices of the target.")
+  if not 0 < arguments.efficiency <= 1:
+    raise ConfigError(f"--efficiency={arguments.efficiency} must lie in (0, 1].")
+  _, run = _load(arguments, real)
+  from t5x_like.planner import verb
+
+  return verb.verb(arguments, run)
+
+
 def data(arguments: argparse.Namespace, real: bool) -> int:
   """The verbs `data ...`; files that describe a task alone are enough."""
   config = _parse(arguments)
@@ -185,6 +197,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, bool], int]] = {
   "eval": evaluate,
   "infer": infer,
   "inspect": inspect,
+  "plan": plan,
   "data preview": data,
   "data stats": data,
   "data cache": data,

@@ -1,0 +1,221 @@
+"""Program: what XLA makes of a run for devices that are only simulated.
+
+You are in: t5x_like/planner. Upstream: a `Run` and as many simulated CPU devices as the
+target has. The training step is compiled ahead of time; nothing is allocated. Equal
+layers are a loop, so a model of few layers is compiled twice, with 4 and with 8 of them,
+and everything that a layer adds is extended to all: exact for FLOPs and collectives, and
+for memory as far as XLA's buffers grow by equal steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+
+from models.components.attend_blockwise import block
+from models.components.param import flatten
+from models.components.spec import replace
+from models.components.stack import Stack, runs
+from t5x_like import inspect, step
+from t5x_like.engine import Engine, abstract_batch
+from t5x_like.planner import hlo
+from t5x_like.run import Run
+
+FEW, MORE = 4, 8  # layers of a loop that are compiled
+AXES = ("data", "fsdp", "tensor")
+# Only LLVM's part is left out: XLA plans memory and communication as ever.
+QUICK = {"xla_backend_optimization_level": 0}
+
+Moved = dict[tuple[str, tuple[str, ...]], float]  # (kind, mesh axes) -> bytes a step
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """Per device and step. flops: of matrix products. moved: bytes that collectives take
+  part in, by kind and mesh axes. state: bytes of parameters, optimizer and averages.
+  temporary: bytes besides, at the worst moment. layers: those compiled, of those meant.
+  """
+
+  flops: float
+  moved: Moved
+  state: float
+  temporary: float
+  layers: tuple[int, int]
+
+  def extended(self, longer: Program, times: float) -> Program:
+    """This program with `times` of what `longer` has besides."""
+
+    def more(mine: float, other: float) -> float:
+      return mine + times * (other - mine)
+
+    keys = self.moved.keys() | longer.moved.keys()
+    return Program(
+      flops=more(self.flops, longer.flops),
+      moved={k: more(self.moved.get(k, 0), longer.moved.get(k, 0)) for k in keys},
+      state=more(self.state, longer.state),
+      temporary=more(self.temporary, longer.temporary),
+      layers=self.layers,
+    )
+
+
+def program(run: Run) -> Program:
+  """The whole run's, from compiled programs of few layers."""
+  meant = sum(count * period for *_, period, count in _loops(run.model))
+  small = _with(run, {})
+  base = compiled(small)
+  done = base
+  for number, (_, _, _, count) in enumerate(_loops(run.model)):
+    if count > FEW:
+      longer = compiled(_with(run, {number: MORE}))
+      times = (count - FEW) / (min(MORE, count) - FEW)
+      grown = base.extended(longer, times)
+      done = _plus(done, grown, base)
+  shown = sum(count * period for *_, period, count in _loops(small.model))
+  return dataclasses.replace(done, layers=(shown, meant))
+
+
+def compiled(run: Run) -> Program:
+  """What XLA says of this run's own training step."""
+  engine = Engine(dataclasses.replace(run, compilation_cache=False))
+  shapes = inspect.batch_shapes(run)
+  train = jax.jit(
+    functools.partial(step.train_step, engine.plan),
+    donate_argnums=0,
+    out_shardings=(engine.shardings, None),
+  )
+  batch = abstract_batch(shapes, engine.batch_sharding)
+  lowered = train.lower(engine.abstract_state(), batch)
+  with _uncached(), tempfile.TemporaryDirectory() as folder:
+    options = QUICK | {
+      "xla_dump_to": folder,
+      "xla_dump_hlo_pass_re": "spmd-partitioning",
+    }
+    memory = lowered.compile(compiler_options=options).memory_analysis()
+    text = _partitioned(pathlib.Path(folder))
+  mesh = tuple(engine.mesh.shape[axis] for axis in AXES)
+  moved: Moved = {}
+  for one in hlo.collectives(text):
+    axes = mesh_axes(one.group, mesh)
+    if axes:
+      key = (one.kind, axes)
+      moved[key] = moved.get(key, 0) + one.bytes * one.times
+  layers = sum(count * period for *_, period, count in _loops(run.model))
+  return Program(
+    flops=hlo.product_flops(text, open_turns=_causal_blocks(shapes)),
+    moved=moved,
+    state=memory.argument_size_in_bytes,
+    temporary=memory.temp_size_in_bytes
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes,
+    layers=(layers, layers),
+  )
+
+
+@contextlib.contextmanager
+def _uncached() -> Iterator[None]:
+  """A program that comes from the cache is not partitioned, so nothing is written."""
+  before = jax.config.jax_enable_compilation_cache
+  jax.config.update("jax_enable_compilation_cache", False)
+  compilation_cache.reset_cache()
+  try:
+    yield
+  finally:
+    jax.config.update("jax_enable_compilation_cache", before)
+    compilation_cache.reset_cache()
+
+
+def _causal_blocks(shapes: dict[str, tuple[int, ...]]) -> float:
+  """Key blocks that a query block of causal attention sees on average: the one loop
+  whose length a program decides as it runs."""
+  length = shapes.get("decoder_input_tokens", (0, 1))[1]
+  return (length // block(length) + 1) / 2
+
+
+def mesh_axes(group: tuple[int, ...], mesh: tuple[int, ...]) -> tuple[str, ...]:
+  """Names of the mesh axes in which a group's devices differ; all for an empty one."""
+  if not group:
+    return tuple(a for a, size in zip(AXES, mesh, strict=True) if size > 1)
+  places = [_place(device, mesh) for device in group]
+  return tuple(
+    axis for at, axis in enumerate(AXES) if len({place[at] for place in places}) > 1
+  )
+
+
+def replicated(engine: Engine, *, largest: int = 5) -> list[tuple[str, int]]:
+  """(path, bytes) of the largest parameters that every device holds whole."""
+  found = []
+  for path, placed in _flat(engine):
+    whole = math.prod(placed.shape)
+    if math.prod(placed.sharding.shard_shape(placed.shape)) == whole:
+      found.append((path, whole * placed.dtype.itemsize))
+  return sorted(found, key=lambda row: -row[1])[:largest]
+
+
+def _flat(engine: Engine) -> Iterator[tuple[str, jax.ShapeDtypeStruct]]:
+  return iter(flatten(engine.abstract_state().params).items())
+
+
+def _place(device: int, mesh: tuple[int, ...]) -> tuple[int, ...]:
+  place = []
+  for size in reversed(mesh):
+    device, at = divmod(device, size)
+    place.append(at)
+  return tuple(reversed(place))
+
+
+def _partitioned(folder: pathlib.Path) -> str:
+  files = sorted(folder.glob("*train_step*after_spmd-partitioning*.txt"))
+  if files:
+    return files[-1].read_text()
+  # One device: nothing is partitioned, and nothing has to be.
+  files = sorted(folder.glob("*train_step*before_optimizations.txt"))
+  return files[-1].read_text()
+
+
+def _loops(model: object) -> list[tuple[str, int, int, int]]:
+  """(side, first layer, period, count) of every loop over equal layers."""
+  found = []
+  for side in ("encoder", "decoder"):
+    stack = getattr(model, side, None)
+    if isinstance(stack, Stack):
+      found += [(side, *loop) for loop in runs(stack.blocks)]
+  return found
+
+
+def _with(run: Run, counts: dict[int, int]) -> Run:
+  """The run with FEW turns of every loop, but for those in `counts`."""
+  model, number = run.model, 0
+  for side in ("encoder", "decoder"):
+    stack = getattr(model, side, None)
+    if not isinstance(stack, Stack):
+      continue
+    blocks: tuple = ()
+    for first, period, count in runs(stack.blocks):
+      turns = min(count, counts.get(number, FEW))
+      blocks += stack.blocks[first : first + period * turns]
+      number += 1
+    model = replace(model, **{side: replace(stack, blocks=blocks)})
+  return dataclasses.replace(run, model=model)
+
+
+def _plus(total: Program, grown: Program, base: Program) -> Program:
+  """`total` and what `grown` has more than `base`."""
+  keys = total.moved.keys() | grown.moved.keys()
+  return Program(
+    flops=total.flops + grown.flops - base.flops,
+    moved={
+      k: total.moved.get(k, 0) + grown.moved.get(k, 0) - base.moved.get(k, 0)
+      for k in keys
+    },
+    state=total.state + grown.state - base.state,
+    temporary=total.temporary + grown.temporary - base.temporary,
+    layers=base.layers,
+  )

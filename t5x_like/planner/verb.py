@@ -1,0 +1,163 @@
+"""The verb `plan`: what a run would cost on other devices, before it is paid for.
+
+You are in: t5x_like/planner, the edge. Upstream: main.py, which has started JAX with as
+many simulated devices as the target has. `report` is a plain dictionary, what --json
+prints; the rest is layout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+
+from models.components import flops
+from t5x_like import inspect
+from t5x_like.engine import Engine
+from t5x_like.planner import chips, search
+from t5x_like.planner.predict import predict
+from t5x_like.planner.program import AXES, program, replicated
+from t5x_like.run import Run
+
+
+def verb(arguments: argparse.Namespace, run: Run) -> int:
+  """Prints the plan of a run, or the best few of a search."""
+  chip = chips.chip(arguments.chip)
+  run = accelerated(run)
+  options = dict(name=arguments.chip, chip=chip, efficiency=arguments.efficiency)
+  if not arguments.search:
+    _print(report(run, **options), arguments.json)
+    return 0
+  found = []
+  for candidate in search.candidates(run, chip, devices=arguments.devices):
+    found.append(report(candidate, **options))
+    print(_line(found[-1]), file=sys.stderr, flush=True)
+    if len(found) == arguments.search:
+      break
+  if not found:
+    raise ValueError(
+      f"No mesh of {arguments.devices} x {arguments.chip} holds this run, with any "
+      "rematerialization. Take more devices, a smaller BATCH_SIZE or run.Run.microbatches."
+    )
+  found.sort(key=lambda one: (not one["fits"], one["seconds"]))
+  if arguments.json:
+    print(json.dumps(found))
+  else:
+    _print(found[0], False)
+  return 0
+
+
+def accelerated(run: Run) -> Run:
+  """The run with attention as accelerators compute it, in blocks where it can be."""
+  if run.execution.attention != "auto":
+    return run
+  lengths = run.task.layout.lengths(run.lengths).values()
+  blocks = all(length % 128 == 0 for length in lengths) and not run.model.dropout
+  kernel = "blockwise" if blocks else "einsum"
+  return dataclasses.replace(
+    run, execution=dataclasses.replace(run.execution, attention=kernel)
+  )
+
+
+def report(run: Run, *, name: str, chip: chips.Chip, efficiency: float) -> dict:
+  """Everything that is known of the run on these devices; bytes and seconds."""
+  engine = Engine(dataclasses.replace(run, compilation_cache=False))
+  mesh = tuple(engine.mesh.shape[axis] for axis in AXES)
+  devices = engine.mesh.size
+  found = program(run)
+  dtype = run.execution.compute_dtype
+  cost = predict(found, chip, mesh=mesh, dtype=dtype, efficiency=efficiency)
+  shapes = inspect.batch_shapes(run)
+  lengths = {
+    side: shapes[f"{side}_input_tokens"][1]
+    for side in ("encoder", "decoder")
+    if f"{side}_input_tokens" in shapes
+  }
+  useful = flops.step_flops(run.model, batch=run.batch, lengths=lengths)
+  memory = inspect.memory(engine, shapes) if run.batch >= engine.batch_shards else {}
+  exact = ("parameters", "optimizer state", "averaged parameters")
+  parts = {part: memory[part] for part in exact if part in memory}
+  tokens = run.batch * sum(lengths.values())
+  return {
+    "chip": name,
+    "devices": devices,
+    "mesh": dict(zip(AXES, mesh, strict=True)),
+    "rules": run.rules if isinstance(run.rules, str) else "own",
+    "remat": run.execution.remat,
+    "attention": run.execution.attention,
+    "parameters": sum(d.size for d in engine.declared.values()),
+    "layers_compiled": found.layers[0],
+    "layers": found.layers[1],
+    "memory": parts | {"activations and temporaries": int(found.temporary)},
+    "memory_total": int(found.state + found.temporary),
+    "memory_of_chip": chip.memory,
+    "fits": found.state + found.temporary <= chip.memory,
+    "useful_flops": useful,
+    "device_flops": int(found.flops),
+    "moved": [
+      {"kind": kind, "axes": list(axes), "bytes": int(size)}
+      for (kind, axes), size in sorted(found.moved.items(), key=lambda item: -item[1])
+    ],
+    "compute_seconds": cost.compute,
+    "memory_seconds": cost.memory,
+    "hidden_network_seconds": cost.hidden,
+    "exposed_network_seconds": cost.exposed,
+    "seconds": cost.seconds,
+    "bound": cost.bound,
+    "utilization": useful / devices / chip.peak(dtype) / cost.seconds,
+    "tokens_per_second": tokens / cost.seconds,
+    "replicated": [{"path": path, "bytes": size} for path, size in replicated(engine)],
+  }
+
+
+def _print(report: dict, as_json: bool) -> None:
+  if as_json:
+    print(json.dumps(report))
+    return
+  size = inspect.size_text
+  mesh = " x ".join(f"{name} {count}" for name, count in report["mesh"].items())
+  print(
+    f"{report['devices']} x {report['chip']}, mesh {mesh}, rules {report['rules']}, ",
+    end="",
+  )
+  print(f"remat {report['remat']}, attention {report['attention']}")
+  print(
+    f"{report['parameters']:,} parameters; compiled with {report['layers_compiled']} of "
+    f"{report['layers']} layers, which are equal, and extended to all"
+  )
+  print("memory of one device:")
+  for name, count in report["memory"].items():
+    print(f"  {name:<30}{size(count):>12}")
+  verdict = "fits" if report["fits"] else "does not fit"
+  total, has = size(report["memory_total"]), size(report["memory_of_chip"])
+  print(f"  {'total':<30}{total:>12}  of {has}: {verdict}")
+  print("collectives of a step, bytes that one device takes part in:")
+  for row in report["moved"]:
+    if row["bytes"] >= 2**20:
+      print(f"  {row['kind']:<20}{' + '.join(row['axes']):<16}{size(row['bytes']):>12}")
+  for row in report["replicated"]:
+    if row["bytes"] >= 2**20 and report["devices"] > 1:
+      print(f"on every device: {row['path']} {size(row['bytes'])}")
+  print("a step, predicted:")
+  for key, words in (
+    ("compute_seconds", "products"),
+    ("memory_seconds", "memory"),
+    ("hidden_network_seconds", "network, beside the products"),
+    ("exposed_network_seconds", "network, between the products"),
+  ):
+    print(f"  {words:<30}{report[key]:>10.3f} s")
+  print(
+    f"  {'step':<30}{report['seconds']:>10.3f} s  bound by {report['bound']}; "
+    f"{100 * report['utilization']:.0f} % of the peak; "
+    f"{report['tokens_per_second']:,.0f} tokens/s"
+  )
+
+
+def _line(report: dict) -> str:
+  mesh = " x ".join(f"{name} {count}" for name, count in report["mesh"].items())
+  fits = "" if report["fits"] else "  does not fit"
+  return (
+    f"{mesh:<32}remat {report['remat']:<6}{report['seconds']:>10.3f} s a step  "
+    f"{100 * report['utilization']:>4.0f} %  {report['bound']}{fits}"
+  )

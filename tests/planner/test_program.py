@@ -1,0 +1,104 @@
+"""What few layers say of many, beside the program of all layers; and closed forms.
+
+In a process of its own: the number of devices is fixed when JAX starts."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import dataclasses, json
+from t5x_like.planner import program
+from t5x_like import inspect
+from t5x_like.engine import Engine
+from models.families import llama, t5
+from models.components.execution import Execution
+from partitioning.mesh import Mesh
+from t5x_like import optim
+from t5x_like.data import layouts, sources, task, vocab
+from t5x_like.data.objectives.causal_lm import CausalLM
+from t5x_like.data.objectives.span_corruption import SpanCorruption
+from t5x_like.run import Run
+
+SIZES = dict(dim=32, hidden=64, heads=4, vocab=64)
+CAUSAL = task.Task(name="none", train=sources.Text("unused"), vocabulary=vocab.Bytes(),
+                   objective=CausalLM(), layout=layouts.CausalDecoder())
+SPANS = task.Task(name="none", train=sources.Text("unused"), vocabulary=vocab.Bytes(),
+                  objective=SpanCorruption())
+
+def run(layers, rules, **mesh):
+  return Run(model=llama.llama(kv_heads=4, layers=layers, **SIZES), model_dir="x",
+             task=CAUSAL, lengths={"targets": 32}, steps=1, batch=16, mesh=Mesh(**mesh),
+             rules=rules, optimizer=optim.AdamW(learning_rate=1e-3),
+             execution=Execution(remat="full", attention="einsum"))
+
+def shown(p):
+  moved = {f"{kind} {'+'.join(axes)}": size for (kind, axes), size in p.moved.items()}
+  return dict(flops=p.flops, moved=moved, state=p.state, temporary=p.temporary,
+              layers=p.layers)
+
+both = dict(data=1, fsdp=4, tensor=2)
+out = {
+  "extended": shown(program.program(run(20, "fsdp_tensor", **both))),
+  "whole": shown(program.compiled(run(20, "fsdp_tensor", **both))),
+  "data": shown(program.compiled(run(2, "data", data=8))),
+  "parameters": sum(d.size for d in Engine(run(2, "data", data=8)).declared.values()),
+}
+spans = dataclasses.replace(
+  run(2, "data", data=8), task=SPANS, lengths={"inputs": 32, "targets": 16},
+  model=t5.t5_1_1(layers=10, decoder_layers=7, head_dim=8, **SIZES))
+out["t5 extended"] = shown(program.program(spans))
+out["t5 whole"] = shown(program.compiled(spans))
+print(json.dumps(out))
+"""
+
+
+@pytest.fixture(scope="module")
+def found():
+  environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"}
+  done = subprocess.run(
+    [sys.executable, "-c", PROGRAM],
+    env=environment,
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("case", ["", "t5 "])
+def test_products_and_collectives_of_all_layers_follow_from_few(found, case):
+  few, whole = found[f"{case}extended"], found[f"{case}whole"]
+  assert few["layers"][1] == whole["layers"][1] > few["layers"][0]
+  assert few["flops"] == whole["flops"]
+  assert few["moved"] == whole["moved"]
+  # The tables of a schedule or of layer numbers, some bytes a layer.
+  assert few["state"] == pytest.approx(whole["state"], rel=1e-3)
+
+
+@pytest.mark.parametrize("case", ["", "t5 "])
+def test_memory_of_all_layers_follows_from_few(found, case):
+  """XLA's assignment of buffers is no exact function of their number."""
+  few, whole = found[f"{case}extended"], found[f"{case}whole"]
+  assert few["temporary"] == pytest.approx(whole["temporary"], rel=0.05)
+
+
+def test_copies_sum_their_gradients_once(found):
+  """float32 gradients of every parameter, and some scalars."""
+  moved = found["data"]["moved"]
+  assert set(moved) == {"all-reduce data"}
+  gradients = 4 * found["parameters"]
+  assert gradients <= moved["all-reduce data"] <= gradients + 1024
+
+
+def test_tensors_are_summed_twice_a_layer_each_way(found):
+  """Megatron's count (arXiv:1909.08053, 3): two forwards, two backwards; one of the two
+  forwards is computed again with remat. Rows of 16 / 4 x 32 tokens x 32 features."""
+  activations = 16 // 4 * 32 * 32 * 4
+  layers = 20 * 5 * activations
+  # Beside the layers: the gathered embedding, statistics of the loss.
+  assert layers <= found["whole"]["moved"]["all-reduce tensor"] <= 1.1 * layers
