@@ -4,6 +4,7 @@ You are in: models. The stacks stand where a `Stack` of blocks stands, in the sa
 `Decoder` and `EncoderDecoder`: every verb, loss, objective and optimizer works with
 them. Families compose them: nnlm, lstm, seq2seq, rnnsearch. docs/ancestors.md shows use.
 
+ngram.py, smoothing.py   n-gram counts and eight smoothings; NumPy alone
 window.py     a hidden layer over the last words' vectors (Bengio et al. 2003)
 cells.py      LSTM and GRU: one step of a recurrence
 recurrent.py  a stack of cells over time, with restarts between packed documents

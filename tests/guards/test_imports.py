@@ -20,7 +20,8 @@ MAY_IMPORT = {
   "partitioning": ("partitioning",),
   "models.components": ("models.components",),
   "models.ancestors": ("models.ancestors", "models.components"),
-  "models.ancestors.ngram": (),
+  "models.ancestors.ngram": ("models.ancestors.smoothing",),
+  "models.ancestors.smoothing": (),
   "models.families": ("models.families", "models.ancestors", "models.components"),
   "models.row": (),
   "models.zoo": (
@@ -80,6 +81,7 @@ LIBRARIES = {
   "models.components.spec": (),
   "models.ancestors": ("jax", "flax", "numpy"),
   "models.ancestors.ngram": ("numpy",),
+  "models.ancestors.smoothing": ("numpy",),
   "models.families": (),
   "models.row": (),
   "models.zoo": (),
