@@ -20,6 +20,8 @@ from t5x_like.study.laws import Chinchilla, Law, PowerLaw, PowerLawFloor
 # Budgets that a law needs: one more than it has constants.
 NEEDS = ((4, PowerLawFloor), (3, PowerLaw))
 RUNS = 6  # different (N, D) that Chinchilla's five constants need
+# What a fit raises where losses rise with compute, or do not depend on it.
+DEGENERATE = (ValueError, np.linalg.LinAlgError)
 SHOWN = 60  # points of a drawn law
 FORMULAS = {
   "PowerLawFloor": "E + A C^-alpha",
@@ -52,12 +54,20 @@ def _law(
 ) -> dict:
   own = [row for row in rows if row["arm"] == arm and row["value"] is not None]
   fitted = [row for row in own if not row["held_out"]]
-  flops = np.array([row["flops"] for row in fitted])
   budgets = len(np.unique(arm_grids.budgets(fitted)))
   law = _choice(fitted)
   found = {"arm": arm, "budgets": budgets}
   if law is None:
     return found | {"why": f"{budgets} budgets; a law needs {NEEDS[-1][0]}"}
+  try:
+    return found | _told(law, own, fitted, wanted, resamples, seed)
+  except DEGENERATE as error:
+    return found | {"why": f"its losses follow no {law.__name__}: {error}".rstrip(".")}
+
+
+def _told(law, own, fitted, wanted, resamples: int, seed: int) -> dict:
+  """What is said of an arm's law."""
+  flops = np.array([row["flops"] for row in fitted])
   estimate = fit(law, _inputs(law, fitted), np.array([row["value"] for row in fitted]))
   report = fit_report.report(
     estimate, resamples=resamples, seed=seed, groups=None, budgets=list(wanted)
@@ -65,7 +75,7 @@ def _law(
   samples = bootstrap(estimate, count=resamples, seed=seed)
   later = [row for row in own if row["held_out"]]
   reach = max([*flops, *(row["flops"] for row in later)])
-  return found | {
+  return {
     "wanted": report.pop("allocation", None)
     or [_wanted(estimate, samples, budget, flops.max()) for budget in wanted],
     **report,

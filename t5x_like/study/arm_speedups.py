@@ -34,6 +34,15 @@ def _speedup(rows: list[dict], arm: str, baseline: str, resamples: int, seed: in
   law = arm_laws.of_compute(base)
   if law is None:
     return None
+  try:
+    return {"arm": arm} | _by_laws(law, base, own, resamples, seed)
+  except arm_laws.DEGENERATE:
+    return None  # which the report says beside the laws
+
+
+def _by_laws(
+  law: type, base: list[dict], own: list[dict], resamples: int, seed: int
+) -> dict:
   estimates, samples = [], []
   for group in (base, own):
     x = {"x": np.array([row["flops"] for row in group])}
@@ -45,8 +54,7 @@ def _speedup(rows: list[dict], arm: str, baseline: str, resamples: int, seed: in
   laws = [estimate.law for estimate in estimates]
   ends = speedup.multiplier_interval(law, *samples, top)
   return {
-    "arm": arm,
-    "flops": top,
+    "flops": float(top),
     "factor": _finite(speedup.multiplier(*laws, top)),
     "interval": [_finite(end) for end in ends],
     "crossings": list(speedup.crossings(*laws, min(budgets), top)),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 INK = "#123456"  # stands for the colour of text until the SVG is written
 # Okabe and Ito's colours, which the colour-blind can tell apart, darkest first.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")
+ACROSS = 6  # panels of a forest side by side
 MARKERS = "osD^vP*X"
 
 
@@ -143,10 +144,14 @@ def _differences(found: dict) -> Figure | None:
   if not tables:
     return None
   arms = [a["name"] for a in found["arms"] if a["name"] != found["baseline"]]
-  height = 1.1 + 0.32 * len(arms)
-  figure, axes = _figure(1, len(tables), (2.2 + 1.9 * len(tables), height), sharey=True)
+  columns = min(ACROSS, len(tables))
+  lines = math.ceil(len(tables) / columns)
+  size = (2.2 + 1.9 * columns, (1.1 + 0.32 * len(arms)) * lines)
+  figure, axes = _figure(lines, columns, size, sharey=True)
   style = _style(found)
-  for panel, table in zip(axes[0], tables, strict=True):
+  for panel in axes.flat[len(tables) :]:
+    panel.set_visible(False)
+  for panel, table in zip(axes.flat, tables, strict=False):
     panel.axvline(0, color=INK, linewidth=0.8)
     for row in table["rows"]:
       if "low" in row:

@@ -105,3 +105,11 @@ def test_a_budget_asked_for_is_predicted():
   low, high = there["loss_interval"]
   assert low < 1.5 + 60 * 1e15**-0.13 < high and low < there["loss"] < high
   assert there["reach"] == pytest.approx(100)
+
+
+def test_losses_that_rise_with_compute_are_told_and_stop_nothing():
+  rising = [row | {"value": 3 + 0.1 * np.log(row["flops"])} for row in rows()]
+  found = law(rising)
+  assert "its losses follow no PowerLawFloor" in found["why"]
+  other = [row | {"arm": "b"} for row in rows()]
+  assert arm_speedups.speedups(rising + other, ["a", "b"], "a", resamples=100) == []
