@@ -20,6 +20,7 @@ from models.zoo_ancestors import ANCESTORS
 from models.zoo_gpt import GPT_LIKE
 from models.zoo_gpt3 import GPT3_LIKE
 from models.zoo_mixtures import MIXTURES
+from models.zoo_parallel import PARALLEL
 from models.zoo_relative import RELATIVE
 
 # Shapes of T5 v1.1, which mT5 and umT5 took over with other vocabularies.
@@ -285,6 +286,7 @@ FAMILIES = (
   *GPT_LIKE,
   *GPT3_LIKE,
   *RELATIVE,
+  *PARALLEL,
   *ANCESTORS,
 )
 ZOO: dict[str, Row] = {row.name: row for family in FAMILIES for row in family.rows()}

@@ -18,6 +18,7 @@ import safetensors.numpy
 import test_parity as parity
 import test_parity_gpt as gpt
 import test_parity_mixtures as mixtures
+import test_parity_parallel as parallel
 import torch
 import transformers
 
@@ -32,7 +33,7 @@ from t5x_like.interop.names import to_ours
 
 LOGITS = 2e-5  # of the largest one, as in the parity tests; their reasons hold here
 # Only on full rows does transformers' Switch compute what its paper says.
-CASES = parity.CASES | mixtures.CASES | gpt.CASES
+CASES = parity.CASES | mixtures.CASES | gpt.CASES | parallel.CASES
 MIXTURES = mixtures.LOGITS
 TOKENS = 40
 

@@ -276,6 +276,7 @@ def run_ours(spec, params, data):
       data["decoder_loss_weights"],
       embed_axis=head.embed_axis,
       scale=head.scale,
+      bias=head.bias,
     )
     return total, head.logits(hidden)
 

@@ -7,6 +7,7 @@ from t5x_like.interop.formats import (
   gpt2,
   gpt_bigcode,
   gpt_neo,
+  gpt_neox,
   llama,
   mixtral,
   mpt,
@@ -29,4 +30,5 @@ FORMATS: tuple[Format, ...] = (
   *gpt.FORMATS,
   *gpt_bigcode.FORMATS,
   *gpt_neo.FORMATS,
+  *gpt_neox.FORMATS,
 )

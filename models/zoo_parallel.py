@@ -1,0 +1,54 @@
+"""Zoo: decoders whose attention and feed-forward layer stand side by side, and the
+decoders released beside them. See zoo.py.
+
+You are in: models. Data, no logic.
+"""
+
+from __future__ import annotations
+
+from models.families.gpt_neox import gpt_neox
+from models.row import ALL, CAUSAL_DECODER, Family
+
+TINY = dict(dim=32, heads=4, layers=2, vocab=512)
+
+GPT_NEOX = Family(
+  name="gpt_neox",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2204.06745",
+  year=2022,
+  build=gpt_neox,
+  counted=ALL,
+  reference="transformers.GPTNeoXForCausalLM",
+  sizes={
+    "tiny": (None, TINY),
+    "20b": (20_554_567_680, dict(dim=6144, heads=64, layers=44)),
+  },
+)
+
+# Tables are padded to a multiple of 128 times the devices that shared them.
+EXACT = dict(act="gelu", vocab=50_304)
+PYTHIA = Family(
+  name="pythia",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2304.01373",
+  year=2023,
+  build=gpt_neox,
+  counted=ALL,
+  reference="transformers.GPTNeoXForCausalLM",
+  sizes={
+    "tiny": (None, TINY | dict(act="gelu")),
+    "70m": (70_426_624, dict(dim=512, heads=8, layers=6) | EXACT),
+    "160m": (162_322_944, dict(dim=768, heads=12, layers=12) | EXACT),
+    "410m": (405_334_016, dict(dim=1024, heads=16, layers=24) | EXACT),
+    "1b": (1_011_781_632, dict(dim=2048, heads=8, layers=16) | EXACT),
+    "1_4b": (1_414_647_808, dict(dim=2048, heads=16, layers=24) | EXACT),
+    "2_8b": (2_775_208_960, dict(dim=2560, heads=32, layers=32) | EXACT),
+    "6_9b": (6_857_302_016, dict(dim=4096, heads=32, layers=32, act="gelu")),
+    "12b": (
+      11_846_072_320,
+      dict(dim=5120, heads=40, layers=36, act="gelu", vocab=50_688),
+    ),
+  },
+)
+
+PARALLEL = (GPT_NEOX, PYTHIA)

@@ -1,0 +1,80 @@
+"""Parity with transformers of decoders with parallel blocks and those released beside
+them: see test_parity.py.
+
+The same rows, full and padded on either side, and the same tolerances.
+"""
+
+import functools
+
+import pytest
+import test_parity as parity
+import transformers
+
+from models.components.param import declarations
+from models.families.gpt_neox import gpt_neox
+from t5x_like.interop.formats.index import FORMATS
+from t5x_like.interop.names import to_ours
+
+VOCAB = parity.VOCAB
+# In files GPT-NeoX's head has another name than in memory.
+STORED = {"gpt_neox": {"lm_head.weight": "embed_out.weight"}}
+
+
+def case(spec, kind, config, **options) -> parity.Case:
+  """A case whose weights follow the path table of the class's format."""
+  format = next(f for f in FORMATS if f.model_type == config.model_type)
+  theirs = functools.partial(_theirs, kind, config, options)
+  return parity.Case(spec, theirs, functools.partial(_weights, format))
+
+
+def _theirs(kind, config, options):
+  fixed = dict(vocab_size=VOCAB, attn_implementation="eager", pad_token_id=None)
+  return kind(config(**fixed, **options))
+
+
+def _weights(format, weights, spec):
+  renamed = STORED.get(format.model_type, {})
+  stored = {renamed.get(name, name): array for name, array in weights.items()}
+  return to_ours(format.rows(spec), stored, declarations(spec))
+
+
+SIZES = dict(dim=64, heads=4, layers=2, vocab=VOCAB)
+HIDDEN = dict(hidden_size=64, num_attention_heads=4, num_hidden_layers=2)
+GPT_NEOX = (transformers.GPTNeoXForCausalLM, transformers.GPTNeoXConfig)
+CASES = {
+  "GPT-NeoX": case(
+    gpt_neox(**SIZES),
+    *GPT_NEOX,
+    **HIDDEN,
+    intermediate_size=256,
+    hidden_act="gelu_fast",
+  ),
+  "Pythia, half of a head rotated": case(
+    gpt_neox(**SIZES, rotary_dim=8, act="gelu"),
+    *GPT_NEOX,
+    **HIDDEN,
+    intermediate_size=256,
+    rotary_pct=0.5,
+  ),
+}
+
+
+@functools.cache
+def result(name: str) -> parity.Result:
+  """Both models on one batch, once per case."""
+  return parity.compared(CASES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logits_equal_those_of_transformers(name, update_golden):
+  parity.check_logits(name, CASES[name], result(name), update_golden)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logits_of_a_full_row_equal_those_without_a_mask(name):
+  parity.check_unpadded(result(name))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_equal_those_of_autograd(name, update_golden):
+  parity.check_gradients(name, result(name), update_golden)
