@@ -55,20 +55,20 @@ def _law(
   own = [row for row in rows if row["arm"] == arm and row["value"] is not None]
   fitted = [row for row in own if not row["held_out"]]
   budgets = len(np.unique(arm_grids.budgets(fitted)))
-  law = _choice(fitted)
   found = {"arm": arm, "budgets": budgets}
-  if law is None:
-    return found | {"why": f"{budgets} budgets; a law needs {NEEDS[-1][0]}"}
-  try:
-    return found | _told(law, own, fitted, wanted, resamples, seed)
-  except DEGENERATE as error:
-    return found | {"why": f"its losses follow no {law.__name__}: {error}".rstrip(".")}
+  why = f"{budgets} budgets; a law needs {NEEDS[-1][0]}"
+  for law in _candidates(fitted):
+    try:
+      return found | _told(law, own, fitted, wanted, resamples, seed)
+    except DEGENERATE as error:
+      why = f"its losses follow no {law.__name__}: {error}".rstrip(".")
+  return found | {"why": why}
 
 
 def _told(law, own, fitted, wanted, resamples: int, seed: int) -> dict:
   """What is said of an arm's law."""
   flops = np.array([row["flops"] for row in fitted])
-  estimate = fit(law, _inputs(law, fitted), np.array([row["value"] for row in fitted]))
+  estimate = fit_falling(law, fitted)
   report = fit_report.report(
     estimate, resamples=resamples, seed=seed, groups=None, budgets=list(wanted)
   )
@@ -96,16 +96,25 @@ def _wanted(estimate: Fit, samples: np.ndarray, flops: float, largest: float) ->
   }
 
 
-def of_compute(rows: list[dict]) -> type[Law] | None:
-  """The law of loss by FLOPs that the rows have budgets enough for."""
+def fit_falling(law: type[Law], rows: list[dict]) -> Fit:
+  """The law through the rows; ValueError where losses rise with what is spent."""
+  found = fit(law, _inputs(law, rows), np.array([row["value"] for row in rows]))
+  if found.law.alpha <= 0:
+    raise ValueError("they do not fall with compute")
+  return found
+
+
+def of_compute(rows: list[dict]) -> tuple[type[Law], ...]:
+  """Laws of loss by FLOPs that the rows have budgets enough for, in the order in which
+  they are tried: where losses still fall like a plain power, no floor above 0 fits."""
   budgets = len(np.unique(arm_grids.budgets(rows)))
-  return next((law for least, law in NEEDS if budgets >= least), None)
+  return tuple(law for least, law in NEEDS if budgets >= least)
 
 
-def _choice(rows: list[dict]) -> type[Law] | None:
+def _candidates(rows: list[dict]) -> tuple[type[Law], ...]:
   different = {(row["params"], row["tokens"]) for row in rows}
   if arm_grids.is_grid(rows) and len(different) >= RUNS:
-    return Chinchilla
+    return (Chinchilla,)
   return of_compute(rows)
 
 

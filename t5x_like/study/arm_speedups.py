@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from t5x_like.study import arm_grids, arm_laws, speedup
-from t5x_like.study.fit import fit
 from t5x_like.study.intervals import bootstrap
 
 
@@ -31,13 +30,12 @@ def _speedup(rows: list[dict], arm: str, baseline: str, resamples: int, seed: in
   base, own = _pairs(rows, arm, baseline)
   if arm_grids.is_grid(base) or arm_grids.is_grid(own):
     return None  # laws of two variables: which N would be compared?
-  law = arm_laws.of_compute(base)
-  if law is None:
-    return None
-  try:
-    return {"arm": arm} | _by_laws(law, base, own, resamples, seed)
-  except arm_laws.DEGENERATE:
-    return None  # which the report says beside the laws
+  for law in arm_laws.of_compute(base):
+    try:
+      return {"arm": arm} | _by_laws(law, base, own, resamples, seed)
+    except arm_laws.DEGENERATE:
+      continue  # both have to follow the same; the report says so beside the laws
+  return None
 
 
 def _by_laws(
@@ -45,8 +43,7 @@ def _by_laws(
 ) -> dict:
   estimates, samples = [], []
   for group in (base, own):
-    x = {"x": np.array([row["flops"] for row in group])}
-    estimates.append(fit(law, x, np.array([row["value"] for row in group])))
+    estimates.append(arm_laws.fit_falling(law, group))
     # The same seed draws the same pairs for both, so that what they share cancels.
     samples.append(bootstrap(estimates[-1], count=resamples, seed=seed))
   budgets = [row["flops"] for row in base]

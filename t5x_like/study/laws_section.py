@@ -144,7 +144,8 @@ def _speedups(found: dict) -> Table:
   top = found["speedups"][0]["flops"]
   return Table(
     f"Speed-up by the laws: what {found['baseline']} would have to spend for the loss "
-    f"that an arm reaches with {top:.3g} FLOPs, over that; pairs resampled together.",
+    f"that an arm reaches with {top:.3g} FLOPs, over that. It takes the "
+    "baseline's law beyond its runs. Pairs are resampled together.",
     ("arm", "speed-up", "95 %", "the laws cross at"),
     tuple(
       (

@@ -110,6 +110,17 @@ def test_a_budget_asked_for_is_predicted():
 def test_losses_that_rise_with_compute_are_told_and_stop_nothing():
   rising = [row | {"value": 3 + 0.1 * np.log(row["flops"])} for row in rows()]
   found = law(rising)
-  assert "its losses follow no PowerLawFloor" in found["why"]
+  assert "they do not fall with compute" in found["why"]
   other = [row | {"arm": "b"} for row in rows()]
   assert arm_speedups.speedups(rising + other, ["a", "b"], "a", resamples=100) == []
+
+
+def test_losses_that_curve_the_other_way_have_a_law_without_a_floor():
+  x = np.log(BUDGETS / BUDGETS[0])
+  curved = dict(zip(BUDGETS, np.exp(1.5 - 0.05 * x - 0.01 * x**2), strict=True))
+  bent = [row | {"value": curved[row["flops"]]} for row in rows()]
+  found = law(bent)
+  assert found["law"] == "PowerLaw" and found["constants"]["alpha"]["estimate"] > 0.05
+  faster = [row | {"arm": "b", "value": 0.9 * row["value"]} for row in bent]
+  [speedup] = arm_speedups.speedups(bent + faster, ["a", "b"], "a", resamples=100)
+  assert speedup["factor"] > 1
