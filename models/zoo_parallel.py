@@ -6,6 +6,7 @@ You are in: models. Data, no logic.
 
 from __future__ import annotations
 
+from models.families.gpt_j import codegen, gpt_j
 from models.families.gpt_neox import gpt_neox
 from models.row import ALL, CAUSAL_DECODER, Family
 
@@ -51,4 +52,38 @@ PYTHIA = Family(
   },
 )
 
-PARALLEL = (GPT_NEOX, PYTHIA)
+# The model card's 6,053,381,344 has vectors once for each of eight devices, and a bias of
+# the table that the release added to its rows.
+GPT_J = Family(
+  name="gpt_j",
+  kind=CAUSAL_DECODER,
+  paper="GPT-J-6B (Wang and Komatsuzaki 2021), released model",
+  year=2021,
+  build=gpt_j,
+  counted=ALL,
+  reference="transformers.GPTJForCausalLM",
+  sizes={
+    "tiny": (None, TINY | dict(rotary_dim=4)),
+    "6b": (6_050_882_784, dict(dim=4096, heads=16, layers=28)),
+  },
+)
+
+# Released as 350M, 2B, 6B and 16B; the class counts what is exact.
+CODEGEN = Family(
+  name="codegen",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2203.13474",
+  year=2022,
+  build=codegen,
+  counted=ALL,
+  reference="transformers.CodeGenForCausalLM",
+  sizes={
+    "tiny": (None, TINY | dict(rotary_dim=4)),
+    "350m": (356_712_448, dict(dim=1024, heads=16, layers=20, rotary_dim=32)),
+    "2b": (2_779_356_160, dict(dim=2560, heads=32, layers=32)),
+    "6b": (7_064_213_504, dict(dim=4096, heads=16, layers=33)),
+    "16b": (16_032_155_648, dict(dim=6144, heads=24, layers=34)),
+  },
+)
+
+PARALLEL = (GPT_NEOX, PYTHIA, GPT_J, CODEGEN)

@@ -11,6 +11,7 @@ import test_parity as parity
 import transformers
 
 from models.components.param import declarations
+from models.families.gpt_j import codegen, gpt_j
 from models.families.gpt_neox import gpt_neox
 from t5x_like.interop.formats.index import FORMATS
 from t5x_like.interop.names import to_ours
@@ -41,6 +42,8 @@ def _weights(format, weights, spec):
 SIZES = dict(dim=64, heads=4, layers=2, vocab=VOCAB)
 HIDDEN = dict(hidden_size=64, num_attention_heads=4, num_hidden_layers=2)
 GPT_NEOX = (transformers.GPTNeoXForCausalLM, transformers.GPTNeoXConfig)
+GPT_J = dict(n_embd=64, n_head=4, n_layer=2, n_positions=300, rotary_dim=8)
+CODEGEN = dict(n_embd=64, n_head=8, n_layer=2, n_positions=300, rotary_dim=4)
 CASES = {
   "GPT-NeoX": case(
     gpt_neox(**SIZES),
@@ -55,6 +58,19 @@ CASES = {
     **HIDDEN,
     intermediate_size=256,
     rotary_pct=0.5,
+  ),
+  "GPT-J": case(
+    gpt_j(**SIZES, rotary_dim=8),
+    transformers.GPTJForCausalLM,
+    transformers.GPTJConfig,
+    **GPT_J,
+  ),
+  # Two heads in each of the four groups.
+  "CodeGen": case(
+    codegen(**SIZES | dict(heads=8), rotary_dim=4),
+    transformers.CodeGenForCausalLM,
+    transformers.CodeGenConfig,
+    **CODEGEN,
   ),
 }
 

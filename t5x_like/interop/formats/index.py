@@ -1,11 +1,13 @@
 """All formats. Where several say the same of a spec, the first one is written."""
 
 from t5x_like.interop.formats import (
+  bert,
   bloom,
   deepseek,
   gpt,
   gpt2,
   gpt_bigcode,
+  gpt_j,
   gpt_neo,
   gpt_neox,
   llama,
@@ -18,6 +20,7 @@ from t5x_like.interop.formats import (
 from t5x_like.interop.hf import Format
 
 FORMATS: tuple[Format, ...] = (
+  *bert.FORMATS,
   *t5.FORMATS,
   *gpt2.FORMATS,
   *llama.FORMATS,
@@ -31,4 +34,5 @@ FORMATS: tuple[Format, ...] = (
   *gpt_bigcode.FORMATS,
   *gpt_neo.FORMATS,
   *gpt_neox.FORMATS,
+  *gpt_j.FORMATS,
 )
