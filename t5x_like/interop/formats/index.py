@@ -1,7 +1,6 @@
 """All formats. Where several say the same of a spec, the first one is written."""
 
 from t5x_like.interop.formats import (
-  bert,
   bloom,
   deepseek,
   gpt,
@@ -20,7 +19,6 @@ from t5x_like.interop.formats import (
 from t5x_like.interop.hf import Format
 
 FORMATS: tuple[Format, ...] = (
-  *bert.FORMATS,
   *t5.FORMATS,
   *gpt2.FORMATS,
   *llama.FORMATS,
