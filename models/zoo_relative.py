@@ -57,12 +57,33 @@ TRANSFORMER_XL = Family(
   counted=TIED,
   reference=XLNET,
   sizes={
-    "tiny": (None, dict(dim=32, hidden=64, heads=2, layers=2, vocab=2048)),
-    "enwik8_12l": (None, dict(dim=512, hidden=2048, heads=8, layers=12, vocab=204)),
-    "enwik8_24l": (None, dict(dim=1024, hidden=3072, heads=8, layers=24, vocab=204)),
+    "tiny": (
+      None,
+      dict(dim=32, hidden=64, heads=2, layers=2, vocab=2048, segment=8, memory=8),
+    ),
+    "enwik8_12l": (
+      None,
+      dict(
+        dim=512, hidden=2048, heads=8, layers=12, vocab=204, segment=512, memory=512
+      ),
+    ),
+    "enwik8_24l": (
+      None,
+      dict(
+        dim=1024, hidden=3072, heads=8, layers=24, vocab=204, segment=768, memory=768
+      ),
+    ),
     "wikitext103": (
       None,
-      dict(dim=410, hidden=2100, heads=10, layers=16, vocab=267_735),
+      dict(
+        dim=410,
+        hidden=2100,
+        heads=10,
+        layers=16,
+        vocab=267_735,
+        segment=150,
+        memory=150,
+      ),
     ),
   },
 )

@@ -147,6 +147,25 @@ class FixedBlocks(Causal):
 
 
 @spec
+class SegmentMemory(Causal):
+  """The own segment up to itself, and `memory` positions before that segment (Dai et al.
+  2019, arXiv:1901.02860, section 3.2)."""
+
+  segment: int
+  memory: int
+
+  def visible(self, sight: Sight) -> jax.Array | None:
+    query, key = sight.query_BT[:, :, None], sight.key_BS[:, None, :]
+    first = query // self.segment * self.segment - self.memory
+    return (key <= query) & (key >= first)
+
+  def seen(self, tokens: int) -> float:
+    query = np.arange(tokens)
+    first = np.maximum(query // self.segment * self.segment - self.memory, 0)
+    return float(np.mean(query - first + 1))
+
+
+@spec
 class PrefixCausal:
   """Causal, but positions of the prefix see the whole prefix (arXiv:1910.10683, 3.2)."""
 

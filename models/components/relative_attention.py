@@ -12,6 +12,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from models.components.attend import Attend
 from models.components.attention import Attention, AttentionLayer, self_sight, write
 from models.components.context import Context
 from models.components.dense import Dense
@@ -41,11 +42,6 @@ class RelativeAttention(Attention):
           f"RelativeAttention.{name} must be None: its scores are a sum of two products."
           " Use Attention for it."
         )
-    if not isinstance(self.mask, Causal):
-      raise ValueError(
-        f"RelativeAttention.mask={self.mask} is not causal; it has projections of "
-        "distances back alone. Use mask.Causal or one of its variants."
-      )
 
   @property
   def score_width(self) -> int:
@@ -55,6 +51,15 @@ class RelativeAttention(Attention):
   @property
   def row_bias(self) -> bool:
     return True
+
+  def call(self, *, dropout: float, aligned: bool, batch_shards: int) -> Attend:
+    """As `Attention.call`; ValueError for a mask that is not causal."""
+    if not isinstance(self.mask, Causal):
+      raise ValueError(
+        f"RelativeAttention.mask={self.mask} is not causal; it has projections of "
+        "distances back alone. Use mask.Causal or one of its variants."
+      )
+    return super().call(dropout=dropout, aligned=aligned, batch_shards=batch_shards)
 
   def build(self, dim: int) -> RelativeAttentionLayer:
     return RelativeAttentionLayer(self, dim)

@@ -1,17 +1,18 @@
 """Transformer-XL (Dai et al. 2019, arXiv:1901.02860): norms last, relative attention.
 
-A segment whose memory is the whole past is a step of cached decoding (`decode` with
-`index_B` at its first token); a memory of fixed length, and an adaptive softmax, are
-not here. u and v belong to each layer, as in XLNet; the released models share them.
+A row is a sequence of segments, computed at once; no gradient flows into a segment's
+memory. An adaptive softmax is not here. u and v belong to each layer, as in XLNet; the
+released models share them.
 """
 
 from models.components.embed import Embed, Head
 from models.components.ffn import FFN
+from models.components.mask import SegmentMemory
 from models.components.model import Decoder
 from models.components.norm import LayerNorm
 from models.components.param import InitRule, Normal
-from models.components.relative_attention import RelativeAttention
 from models.components.residual import PostBlock
+from models.components.segment_attention import SegmentAttention
 from models.components.stack import Stack
 
 
@@ -22,13 +23,20 @@ def transformer_xl(
   heads: int,
   layers: int,
   vocab: int,
+  segment: int,
+  memory: int,
   dropout: float = 0.0,
 ) -> Decoder:
-  """Section 3.3. The released code starts weights at N(0, 0.02^2), scales embeddings by
+  """segment, memory: tokens, sections 3.2 and 4.1; a larger memory of the same parameters
+  serves evaluation. The released code starts weights at N(0, 0.02^2), scales embeddings by
   dim**0.5 and shares their table with the head, which has a bias."""
   block = PostBlock(
     norm=LayerNorm(),
-    attention=RelativeAttention(heads=heads, head_dim=dim // heads),
+    attention=SegmentAttention(
+      heads=heads,
+      head_dim=dim // heads,
+      mask=SegmentMemory(segment=segment, memory=memory),
+    ),
     ffn=FFN(hidden=hidden, act="relu", bias=True),
   )
   start = Normal(std=0.02)

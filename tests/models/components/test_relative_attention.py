@@ -124,6 +124,6 @@ def test_the_shift_moves_distances_to_their_keys(queries, keys):
 
 def test_what_the_scores_cannot_have_is_an_error():
   with pytest.raises(ValueError, match="is not causal"):
-    RelativeAttention(heads=2, head_dim=8, mask=Full())
+    ours(RelativeAttention(heads=2, head_dim=8, mask=Full()))
   with pytest.raises(ValueError, match="softcap must be None"):
     RelativeAttention(heads=2, head_dim=8, softcap=30.0)
