@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 ENCODER_DECODER = "encoder-decoder"
 CAUSAL_DECODER = "causal decoder"
+ENCODER = "encoder"
 PREFIX_DECODER = "prefix decoder"
 
 ALL = "every parameter"

@@ -17,6 +17,7 @@ from models.families.llama import llama
 from models.families.t5 import t5, t5_1_1, umt5
 from models.row import ALL, CAUSAL_DECODER, ENCODER_DECODER, TIED, Family, Row
 from models.zoo_ancestors import ANCESTORS
+from models.zoo_encoders import ENCODERS
 from models.zoo_gpt import GPT_LIKE
 from models.zoo_gpt3 import GPT3_LIKE
 from models.zoo_mixtures import MIXTURES
@@ -282,6 +283,7 @@ FAMILIES = (
   LLAMA3,
   LLAMA3_1,
   LLAMA3_2,
+  *ENCODERS,
   *MIXTURES,
   *GPT_LIKE,
   *GPT3_LIKE,

@@ -18,6 +18,7 @@ AXES: dict[str, str] = {
   "latent": "compressed features: of queries, of keys and values, of a token table",
   "relpos_buckets": "buckets of relative distance",
   "abspos_buckets": "learned absolute positions",
+  "classes": "answers of a head that judges a whole row",
   "token_types": "types of tokens, such as the first and the second sentence",
   "layers": "equal layers stored in one array",
 }

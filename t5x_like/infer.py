@@ -129,6 +129,11 @@ class Writer:
     }
 
 
+def generates(model: object) -> bool:
+  """Whether the model writes text: it has a decoder."""
+  return hasattr(model, "decoder")
+
+
 def infer(
   run: Run,
   texts: list[str],
@@ -142,8 +147,14 @@ def infer(
 ) -> Iterator[Written]:
   """What the `infer` verb writes, `decodes` results for each text, in order.
 
-  tokens: at most this many are generated; by default as many as targets have.
+  tokens: at most this many are generated; by default as many as targets have. Raises
+  ValueError for a model without a decoder.
   """
+  if not generates(run.model):
+    raise ValueError(
+      f"{type(run.model).__name__} has no decoder: it answers in place and generates no "
+      "text. `t5x_like eval` scores it; use a decoder or an encoder-decoder to generate."
+    )
   engine = Engine(run)
   params = evaluate.trained(engine, checkpoint, step)
   vocabulary = vocabulary_of(run.task, run.data_dir)

@@ -67,8 +67,8 @@ def objective(
   total, sums = plan.loss(
     hidden_BTD,
     head.kernel,
-    batch["decoder_target_tokens"],
-    batch["decoder_loss_weights"],
+    batch[f"{module.answers}_target_tokens"],
+    batch[f"{module.answers}_loss_weights"],
     embed_axis=head.embed_axis,
     scale=head.scale,
     bias=head.bias,

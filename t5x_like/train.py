@@ -195,7 +195,9 @@ class _Loop:
     )
     values = {f"validation/{name}": value for name, value in values.items()}
     ledger.write(step, values)
-    if run.evaluation.samples and jax.process_count() == 1:
+    if (
+      run.evaluation.samples and infer.generates(run.model) and jax.process_count() == 1
+    ):
       self._samples(step, params)
     return values
 
@@ -245,12 +247,13 @@ class _Loop:
 def complete(run: Run, directory: RunDirectory) -> str:
   """What a finished run tells its user."""
   path, program = directory.path, host.command()
+  trying = f"  try it       {program} infer --model_dir={path} --prompt='...'"
   return "\n".join(
     [
       f"The run in {path} is complete: {run.steps} steps. What can be done next:",
       f"  go on        the same command with --gin.TRAIN_STEPS={2 * run.steps}",
       f"  evaluate     {program} eval --model_dir={path}",
-      f"  try it       {program} infer --model_dir={path} --prompt='...'",
+      *([trying] if infer.generates(run.model) else []),
       f"  look at it   {path}/metrics.jsonl, {path}/samples/, "
       f"tensorboard --logdir={path}",
       f"  checkpoints  {directory.checkpoints}",

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 
 from models.components import flops, param, spec
-from models.components.model import EncoderDecoder
 from models.row import Row
 from models.zoo import ZOO
 from t5x_like.statements import ConfigError, nearest
@@ -113,9 +112,8 @@ def described(row: Row, *, length: int) -> dict[str, object]:
   declared = param.declarations(model)
   total = sum(one.size for one in declared.values())
   tables = sum(one.size for one in declared.values() if set(one.axes) & set(TABLES))
-  lengths = {"decoder": length}
-  if isinstance(model, EncoderDecoder):
-    lengths["encoder"] = length
+  sides = [side for side in ("encoder", "decoder") if hasattr(model, side)]
+  lengths = dict.fromkeys(sides, length)
   tokens = sum(lengths.values())
   return line(row) | {
     "model": spec.fold(model),

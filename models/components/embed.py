@@ -45,10 +45,8 @@ class EmbedLayer(nnx.Module):
     self.embedding = declare((vocab, dim), ("vocab", "embed"), Normal(std=spec.std))
     self.scale = spec.scale
     self.position = spec.position.build(dim) if spec.position else None
-    self.types = None
-    if spec.types is not None:
-      shape, axes = (spec.types, dim), ("token_types", "embed")
-      self.types = declare(shape, axes, Normal(std=spec.std))
+    shape, axes = (spec.types or 0, dim), ("token_types", "embed")
+    self.types = declare(shape, axes, Normal(std=spec.std)) if spec.types else None
     self.norm = spec.norm.build(dim) if spec.norm else None
 
   def __call__(

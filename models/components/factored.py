@@ -13,7 +13,7 @@ import jax
 
 from models.components.dense import Dense
 from models.components.embed import Embed, EmbedLayer
-from models.components.param import Normal, declare
+from models.components.param import Normal, declare, relabeled
 from models.components.spec import spec
 
 
@@ -51,3 +51,32 @@ class Projection:
 
   def build(self, dim: int) -> Dense:
     return Dense({"embed": dim}, {"latent": self.width})
+
+
+@spec
+class NarrowEmbed(Embed):
+  """`Embed` of `width` features, positions, types and norm included, and a kernel with
+  bias behind all of it (ALBERT, Lan et al. 2019, arXiv:1909.11942, section 3.1)."""
+
+  width: int
+
+  def build(self, vocab: int, dim: int) -> NarrowEmbedLayer:
+    return NarrowEmbedLayer(self, vocab, dim)
+
+
+class NarrowEmbedLayer(EmbedLayer):
+  """The parts of `Embed` at that width, and `widen`."""
+
+  def __init__(self, spec: NarrowEmbed, vocab: int, dim: int):
+    super().__init__(spec, vocab, spec.width)
+    relabeled(self, {"embed": "latent"})
+    self.widen = Dense({"latent": spec.width}, {"embed": dim}, bias=True)
+
+  def __call__(
+    self,
+    tokens_BT: jax.Array,
+    positions_BT: jax.Array,
+    dtype: object,
+    types_BT: jax.Array | None = None,
+  ) -> jax.Array:
+    return self.widen(super().__call__(tokens_BT, positions_BT, dtype, types_BT))

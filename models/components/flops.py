@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 
-from models.components.model import EncoderDecoder
 from models.components.param import Declared, declarations
 from models.components.stack import Stack
 
 NOT_MULTIPLIED = ("abspos_buckets", "relpos_buckets")
+# Kernels that see one token of a row: heads for the row as a whole.
+ONCE = ("_head/pooler/kernel", "_head/classifier/kernel")
 
 
 def forward_flops(model: object, *, batch: int, lengths: dict[str, int]) -> int:
@@ -23,24 +24,35 @@ def forward_flops(model: object, *, batch: int, lengths: dict[str, int]) -> int:
 
   lengths: {"encoder": tokens, "decoder": tokens} as in the batch's arrays.
   """
-  encoder, decoder = lengths.get("encoder", 0), lengths["decoder"]
+  encoder, decoder = lengths.get("encoder", 0), lengths.get("decoder", 0)
+  answers = decoder if hasattr(model, "decoder") else encoder
   total, declared_by_path = 0, declarations(model)
   for path, declared in declared_by_path.items():
-    tokens = encoder if path.startswith("encoder/") else decoder
+    tokens = encoder if path.startswith("encoder/") else answers
+    if path.endswith(ONCE):
+      tokens = 1
     if "/cross/key/" in path or "/cross/value/" in path:
       tokens = encoder
-    total += 2 * tokens * used(model, path, _multiplied(path, declared))
+    passes = tokens * times(model, path)
+    total += 2 * passes * used(model, path, _multiplied(path, declared))
   if model.head.tied:
-    total += 2 * decoder * declared_by_path["token_embedder/embedding"].size
-  total += _scores(model.decoder, decoder, encoder)
-  if isinstance(model, EncoderDecoder):
-    total += _scores(model.encoder, encoder, encoder)
+    total += 2 * answers * declared_by_path["token_embedder/embedding"].size
+  for side, length in (("encoder", encoder), ("decoder", decoder)):
+    if hasattr(model, side):
+      total += _scores(getattr(model, side), length, encoder)
   return batch * total
 
 
 def step_flops(model: object, *, batch: int, lengths: dict[str, int]) -> int:
   """FLOPs of one training step: forward and backward, recomputation not counted."""
   return 3 * forward_flops(model, batch=batch, lengths=lengths)
+
+
+def times(model: object, path: str) -> int:
+  """How often a token passes a parameter: more than once where layers share it."""
+  side, rest = path.partition("/")[::2]
+  inside = rest.startswith("blocks_")
+  return getattr(getattr(model, side), "times", 1) if inside else 1
 
 
 def active_parameters(model: object) -> int:

@@ -77,37 +77,18 @@ class EncoderDecoder:
     return EncoderDecoderModel(self)
 
 
-class DecoderModel(nnx.Module):
-  """batch -> (hidden_BTD, aux); `logits` or `head_weights` turn hidden into scores."""
+class LanguageModel(nnx.Module):
+  """What all kinds share. batch -> (hidden_BTD, aux); `logits` or `head_weights` turn
+  hidden into scores. `answers`: the side whose *_target_tokens and *_loss_weights of the
+  batch the scores are for."""
 
-  def __init__(self, spec: Decoder | EncoderDecoder):
+  answers = "decoder"
+
+  def __init__(self, spec: object):
     self.spec = spec
     self.init_rules = spec.init
     self.token_embedder = spec.embed.build(spec.vocab, spec.dim)
-    self.decoder = spec.decoder.build(spec.dim)
     self.head = spec.head.build(spec.vocab, spec.dim)
-
-  def __call__(self, batch: Batch, run: Pass = Pass()) -> tuple[jax.Array, dict]:
-    hidden, _, aux = self.decode(batch, run)
-    return hidden, aux
-
-  def decode(
-    self,
-    batch: Batch,
-    run: Pass = Pass(),
-    *,
-    memory: Memory | None = None,
-    cache: dict | None = None,
-    index_B: jax.Array | None = None,
-  ) -> tuple[jax.Array, dict | None, dict]:
-    """Runs the decoder; with a cache, on the tokens at rows' indices `index_B`."""
-    ctx = self._context(batch, "decoder", run)
-    ctx = dataclasses.replace(ctx, memory=memory, index_B=index_B)
-    if cache is not None and self.token_embedder.position is not None:
-      self.token_embedder.position.check(cache_length(cache))
-    x_BTD = self._embed(batch["decoder_input_tokens"], ctx)
-    x_BTD, cache, aux = self.decoder(x_BTD, ctx, cache)
-    return self._transformed(x_BTD), cache, aux
 
   def head_weights(self) -> HeadWeights:
     """What turns hidden states into logits; for losses that never store all logits."""
@@ -153,6 +134,36 @@ class DecoderModel(nnx.Module):
     x_BTD = self.token_embedder(tokens_BT, ctx.positions_BT, dtype, ctx.types_BT)
     x_BTD = ctx.constrain(x_BTD, ("batch", "length", "embed"))
     return ctx.drop(x_BTD, "embed")
+
+
+class DecoderModel(LanguageModel):
+  """batch -> (hidden_BTD, aux)."""
+
+  def __init__(self, spec: Decoder | EncoderDecoder):
+    super().__init__(spec)
+    self.decoder = spec.decoder.build(spec.dim)
+
+  def __call__(self, batch: Batch, run: Pass = Pass()) -> tuple[jax.Array, dict]:
+    hidden, _, aux = self.decode(batch, run)
+    return hidden, aux
+
+  def decode(
+    self,
+    batch: Batch,
+    run: Pass = Pass(),
+    *,
+    memory: Memory | None = None,
+    cache: dict | None = None,
+    index_B: jax.Array | None = None,
+  ) -> tuple[jax.Array, dict | None, dict]:
+    """Runs the decoder; with a cache, on the tokens at rows' indices `index_B`."""
+    ctx = self._context(batch, "decoder", run)
+    ctx = dataclasses.replace(ctx, memory=memory, index_B=index_B)
+    if cache is not None and self.token_embedder.position is not None:
+      self.token_embedder.position.check(cache_length(cache))
+    x_BTD = self._embed(batch["decoder_input_tokens"], ctx)
+    x_BTD, cache, aux = self.decoder(x_BTD, ctx, cache)
+    return self._transformed(x_BTD), cache, aux
 
 
 class EncoderDecoderModel(DecoderModel):

@@ -9,6 +9,7 @@ is on disk.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -102,7 +103,7 @@ class StackLayer(nnx.Module):
       return x_BTD, (new_cache, aux)
 
     scanned = ctx.execution.scan and count > 1
-    body = _remat(body, ctx.execution.remat, scanned)
+    body = remat(body, ctx.execution.remat, scanned)
     numbers = first + period * jnp.arange(count)
     old = None if cache is None else {name: cache[name] for name in names}
     xs = (numbers, params, old)
@@ -158,13 +159,13 @@ def _with_bias(ctx: Context, position, queries: int, cache: dict | None) -> Cont
   return dataclasses.replace(ctx, bias=bias)
 
 
-def _remat(body, remat: str, scanned: bool):
-  """What the backward pass recomputes (Chen et al. 2016, arXiv:1604.06174)."""
-  if remat == "none":
+def remat(body: Callable, kind: str, scanned: bool) -> Callable:
+  """The body of a layer with what `Execution.remat` says of it: what the backward pass recomputes (Chen et al. 2016, arXiv:1604.06174)."""
+  if kind == "none":
     return body
   policies = jax.checkpoint_policies
   policy = policies.nothing_saveable
-  if remat == "dots":
+  if kind == "dots":
     policy = policies.dots_with_no_batch_dims_saveable
   # What is recomputed must not be merged with what was computed: a scan sees to that by
   # itself, elsewhere it costs a barrier.

@@ -1,6 +1,7 @@
 """All formats. Where several say the same of a spec, the first one is written."""
 
 from t5x_like.interop.formats import (
+  bert,
   bloom,
   deepseek,
   gpt,
@@ -19,6 +20,7 @@ from t5x_like.interop.formats import (
 from t5x_like.interop.hf import Format
 
 FORMATS: tuple[Format, ...] = (
+  *bert.FORMATS,
   *t5.FORMATS,
   *gpt2.FORMATS,
   *llama.FORMATS,
