@@ -7,6 +7,7 @@ norm, ffn, position, yarn, mask, embed    one concept a file
 attend     how scores are computed on each kind of hardware
 attention  projections around `attend`, with an explicit cache
 latent, query_layer                       other ways to ask, or to keep keys and values
+relative_attention, segment_attention     Transformer-XL: scores of distances, a memory
 routers, expert_choice, balanced          who computes a token
 experts, grouped, moe                     mixtures: experts behind a router
 hybrid     a block with a mixture beside it
