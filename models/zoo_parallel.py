@@ -6,9 +6,10 @@ You are in: models. Data, no logic.
 
 from __future__ import annotations
 
+from models.families.falcon import falcon, falcon_two_norms
 from models.families.gpt_j import codegen, gpt_j
 from models.families.gpt_neox import gpt_neox
-from models.row import ALL, CAUSAL_DECODER, Family
+from models.row import ALL, CAUSAL_DECODER, TIED, Family
 
 TINY = dict(dim=32, heads=4, layers=2, vocab=512)
 
@@ -86,4 +87,35 @@ CODEGEN = Family(
   },
 )
 
-PARALLEL = (GPT_NEOX, PYTHIA, GPT_J, CODEGEN)
+# Counted without the copy of the table that files hold as a head: they sum up to
+# 7,217,189,760, 41,835,970,560 and 179,522,565,120.
+FALCON = Family(
+  name="falcon",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2311.16867",
+  year=2023,
+  build=falcon,
+  counted=TIED,
+  reference="transformers.FalconForCausalLM",
+  sizes={
+    "tiny": (None, TINY),
+    "7b": (6_921_720_704, dict(dim=4544, heads=71, layers=32)),
+  },
+)
+
+FALCON_TWO_NORMS = Family(
+  name="falcon",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2311.16867",
+  year=2023,
+  build=falcon_two_norms,
+  counted=TIED,
+  reference="transformers.FalconForCausalLM",
+  sizes={
+    "tiny_two_norms": (None, TINY | dict(kv_heads=2)),
+    "40b": (41_303_293_952, dict(dim=8192, heads=128, layers=60)),
+    "180b": (178_557_088_768, dict(dim=14_848, heads=232, layers=80)),
+  },
+)
+
+PARALLEL = (GPT_NEOX, PYTHIA, GPT_J, CODEGEN, FALCON, FALCON_TWO_NORMS)

@@ -10,7 +10,7 @@ from models.components.ffn import FFN
 from models.components.model import Decoder
 from models.components.norm import LayerNorm
 from models.components.param import InitRule, Normal
-from models.components.position import PartialRope
+from models.components.position import PartialRope, Rope
 from models.components.residual import TwoNormParallelBlock
 from models.components.stack import Stack
 
@@ -21,6 +21,7 @@ def gpt_neox(
   heads: int,
   layers: int,
   rotary_dim: int | None = None,
+  rope_base: float = 10_000.0,
   act: str = "gelu_tanh",
   vocab: int = 50_432,
   dropout: float = 0.0,
@@ -28,7 +29,7 @@ def gpt_neox(
   """rotary_dim: dimensions of a head that are rotated, a quarter if not given. act:
   "gelu", the exact one, in Pythia. Kernels start as in section 2.1.3 of the paper."""
   head_dim = dim // heads
-  position = PartialRope(dims=rotary_dim or head_dim // 4)
+  position = PartialRope(dims=rotary_dim or head_dim // 4, rope=Rope(base=rope_base))
   block = TwoNormParallelBlock(
     norm=LayerNorm(),
     attention=Attention(heads=heads, head_dim=head_dim, position=position, bias=True),

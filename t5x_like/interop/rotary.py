@@ -1,4 +1,4 @@
-"""Rotary positions of a part of each head, as config.json says them.
+"""Rotary positions of whole heads or parts of them, as config.json says them.
 
 You are in: t5x_like/interop, pure part. transformers 5 says base and part in
 `rope_parameters`, earlier versions in attributes whose names are the class's own.
@@ -8,38 +8,53 @@ from __future__ import annotations
 
 from t5x_like.interop.attributes import Attributes
 
-BASE = 10_000.0
-
 
 def rotated(
-  attributes: Attributes, *, default: float, base: str = "rope_theta", part: str
-) -> float:
-  """The part of a head that is rotated; default: where nothing says it.
+  attributes: Attributes,
+  *,
+  default: float,
+  base: str = "rope_theta",
+  part: str = "partial_rotary_factor",
+) -> tuple[float, float]:
+  """(base, part of a head that is rotated); default: the part where nothing says it.
 
   base, part: the class's own names of both.
 
   Raises:
-    ValueError: for another base than 10,000, and for scaled positions.
+    ValueError: for scaled positions.
   """
-  old = attributes.take(part, "partial_rotary_factor", default=default)
-  old_base = attributes.take(base, "rope_theta", default=BASE)
+  old_base = attributes.take(base, "rope_theta", default=10_000.0)
+  old_part = attributes.take(part, "partial_rotary_factor", default=default)
   new = dict(attributes.take("rope_parameters", "rope_scaling", default={}))
-  found = new.pop("partial_rotary_factor", old)
+  found = new.pop("rope_theta", old_base), new.pop("partial_rotary_factor", old_part)
   left = {key: value for key, value in new.items() if value not in (None, "default")}
-  if left.pop("rope_theta", old_base) != BASE or left:
+  if left:
     raise ValueError(
-      f"config.json: positions with the base {old_base} and {new} change what the model "
-      f"computes; ours has the base {BASE} and no scaling."
+      f"config.json: rope_parameters: {left} changes positions, and is not known here."
     )
-  return found
+  return float(found[0]), found[1]
 
 
-def written(dims: int, head_dim: int) -> dict:
-  """Both spellings of rotary positions in `dims` of `head_dim` dimensions."""
-  part = dims / head_dim
-  parameters = {"rope_type": "default", "rope_theta": BASE}
+def whole(attributes: Attributes) -> float:
+  """The base, where heads are rotated whole.
+
+  Raises:
+    ValueError: for scaled positions, and parts of heads.
+  """
+  base, part = rotated(attributes, default=1.0)
+  if part != 1.0:
+    raise ValueError(
+      f"config.json: partial_rotary_factor={part} changes what the model computes, and "
+      "ours computes partial_rotary_factor=1.0 alone. Such a model cannot be imported."
+    )
+  return base
+
+
+def written(base: float, part: float = 1.0) -> dict:
+  """Both spellings."""
+  parameters = {"rope_type": "default", "rope_theta": base}
   return {
-    "rope_theta": BASE,
+    "rope_theta": base,
     "partial_rotary_factor": part,
     "rope_parameters": parameters | {"partial_rotary_factor": part},
   }

@@ -11,6 +11,7 @@ import test_parity as parity
 import transformers
 
 from models.components.param import declarations
+from models.families.falcon import falcon, falcon_two_norms
 from models.families.gpt_j import codegen, gpt_j
 from models.families.gpt_neox import gpt_neox
 from t5x_like.interop.formats.index import FORMATS
@@ -44,6 +45,7 @@ HIDDEN = dict(hidden_size=64, num_attention_heads=4, num_hidden_layers=2)
 GPT_NEOX = (transformers.GPTNeoXForCausalLM, transformers.GPTNeoXConfig)
 GPT_J = dict(n_embd=64, n_head=4, n_layer=2, n_positions=300, rotary_dim=8)
 CODEGEN = dict(n_embd=64, n_head=8, n_layer=2, n_positions=300, rotary_dim=4)
+FALCON = (transformers.FalconForCausalLM, transformers.FalconConfig)
 CASES = {
   "GPT-NeoX": case(
     gpt_neox(**SIZES),
@@ -71,6 +73,15 @@ CASES = {
     transformers.CodeGenForCausalLM,
     transformers.CodeGenConfig,
     **CODEGEN,
+  ),
+  "Falcon, one norm and one key head": case(falcon(**SIZES), *FALCON, **HIDDEN),
+  "Falcon, two norms and 2 of 4 key heads": case(
+    falcon_two_norms(**SIZES, kv_heads=2, rope_base=500.0),
+    *FALCON,
+    **HIDDEN,
+    new_decoder_architecture=True,
+    num_kv_heads=2,
+    rope_parameters={"rope_type": "default", "rope_theta": 500.0},
   ),
 }
 

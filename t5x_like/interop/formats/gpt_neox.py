@@ -38,7 +38,9 @@ def read(attributes: Attributes, stored: Collection[str]) -> Made:
     is_decoder=frozenset({True, False}),
   )
   attributes.ignore("max_position_embeddings")
-  part = rotated(attributes, default=0.25, base="rotary_emb_base", part="rotary_pct")
+  base, part = rotated(
+    attributes, default=0.25, base="rotary_emb_base", part="rotary_pct"
+  )
   return Made(
     gpt_neox,
     dict(
@@ -46,6 +48,7 @@ def read(attributes: Attributes, stored: Collection[str]) -> Made:
       heads=heads,
       layers=take("num_hidden_layers"),
       rotary_dim=int(dim // heads * part),
+      rope_base=base,
       act=act(attributes, "hidden_act", default="gelu"),
       vocab=take("vocab_size"),
     ),
@@ -55,9 +58,10 @@ def read(attributes: Attributes, stored: Collection[str]) -> Made:
 def write(spec: Decoder) -> dict:
   block = spec.decoder.blocks[0]
   attention = block.attention
-  positions = written(attention.position.dims, attention.head_dim)
+  base, dims = attention.position.rope.base, attention.position.dims
+  positions = written(base, dims / attention.head_dim)
   return positions | {
-    "rotary_emb_base": positions["rope_theta"],
+    "rotary_emb_base": base,
     "rotary_pct": positions["partial_rotary_factor"],
     "hidden_size": spec.dim,
     "num_attention_heads": attention.heads,

@@ -4,6 +4,7 @@ from t5x_like.interop.formats import (
   bert,
   bloom,
   deepseek,
+  falcon,
   gpt,
   gpt2,
   gpt_bigcode,
@@ -35,4 +36,5 @@ FORMATS: tuple[Format, ...] = (
   *gpt_neo.FORMATS,
   *gpt_neox.FORMATS,
   *gpt_j.FORMATS,
+  *falcon.FORMATS,
 )
