@@ -247,6 +247,7 @@ class _Loop:
 def complete(run: Run, directory: RunDirectory) -> str:
   """What a finished run tells its user."""
   path, program = directory.path, host.command()
+  samples = f"{path}/samples/, " if infer.generates(run.model) else ""
   trying = f"  try it       {program} infer --model_dir={path} --prompt='...'"
   return "\n".join(
     [
@@ -254,8 +255,7 @@ def complete(run: Run, directory: RunDirectory) -> str:
       f"  go on        the same command with --gin.TRAIN_STEPS={2 * run.steps}",
       f"  evaluate     {program} eval --model_dir={path}",
       *([trying] if infer.generates(run.model) else []),
-      f"  look at it   {path}/metrics.jsonl, {path}/samples/, "
-      f"tensorboard --logdir={path}",
+      f"  look at it   {path}/metrics.jsonl, {samples}tensorboard --logdir={path}",
       f"  checkpoints  {directory.checkpoints}",
     ]
   )

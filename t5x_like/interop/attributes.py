@@ -22,7 +22,7 @@ NEUTRAL = frozenset(
   output_scores pruned_heads tie_last_hidden_states tokenizer_class prefix
   keys_to_ignore_at_inference chunk_size_feed_forward pretraining_tp cache_dir
   id2label label2id num_labels problem_type finetuning_task task_specific_params
-  classifier_dropout summary_type summary_use_proj summary_activation summary_proj_to_labels
+  classifier_dropout classifier_dropout_prob summary_type summary_use_proj summary_activation summary_proj_to_labels
   summary_first_dropout summary_hidden_size
   bos_token_id eos_token_id pad_token_id sep_token_id unk_token_id mask_token_id
   decoder_start_token_id forced_bos_token_id forced_eos_token_id bad_words_ids

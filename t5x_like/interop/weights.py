@@ -47,7 +47,11 @@ class Tensors(Mapping):
         if any(re.fullmatch(pattern, name) for pattern in unused):
           continue
         bare = prefix and not name.startswith(prefix) and not name.startswith("lm_head")
-        self._where[prefix + name if bare else name] = path, name
+        known = prefix + name if bare else name
+        # BERT's files of 2018 call a norm's factor and offset gamma and beta.
+        known = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", known)
+        known = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", known)
+        self._where[known] = path, name
     _check_index(folder, self._files)
     self.dtypes = {FLOATS[self._dtype(name)] for name in self._where}
 

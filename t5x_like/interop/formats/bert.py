@@ -231,7 +231,6 @@ def _format(kind: str, architecture: str, names: Names, read, decoder: str) -> F
     read=read,
     write=write,
     rows=functools.partial(rows, names),
-    prefix=f"{names.base}.",
     copies=((rf"{decoder}\.weight", table), (rf"{decoder}\.bias", names.head_bias)),
     unused=(r".*embeddings\.position_ids", r".*embeddings\.token_type_ids"),
   )
