@@ -6,8 +6,9 @@ them. Families compose them: nnlm, lstm, seq2seq, rnnsearch. docs/ancestors.md s
 
 ngram.py, smoothing.py   n-gram counts and eight smoothings; NumPy alone
 window.py     a hidden layer over the last words' vectors (Bengio et al. 2003)
-cells.py      LSTM and GRU: one step of a recurrence
+cells.py      LSTM, with a projection or without, and GRU: one step of a recurrence
 recurrent.py  a stack of cells over time, with restarts between packed documents
 handover.py   the last state of one stack starts another (Sutskever et al. 2014)
 additive.py   a cell that looks at an encoder's annotations (Bahdanau et al. 2014)
+characters.py, elmo.py   words as spelled; ELMo's two directions and mix of layers
 """

@@ -97,7 +97,7 @@ class AttentiveStackLayer(nnx.Module):
 
   def __init__(self, spec: AttentiveStack, dim: int):
     self.spec = spec
-    hidden, annotation = spec.cell.hidden, {"embed": spec.annotation}
+    hidden, annotation = spec.cell.widths[0], {"embed": spec.annotation}
     state, alignment = {"embed": hidden}, {"mlp": spec.alignment}
     pairs = {"mlp": 2 * dim}
     self.cell = spec.cell.build(dim)
@@ -149,7 +149,7 @@ class AttentiveStackLayer(nnx.Module):
     backward = ctx.memory.output_BSD[..., self.spec.annotation // 2 :]
     first_BS1 = begins(ctx.memory.segments_BS)[..., None]
     state = jnp.tanh(self.start(of_document(backward * first_BS1, ctx)))
-    others = self.spec.cell.arrays - 1
+    others = len(self.spec.cell.widths) - 1
     return (state, *others * (jnp.zeros_like(state),))
 
   def empty_cache(self, batch: int, length: int, dtype: object) -> dict:

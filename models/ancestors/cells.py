@@ -4,7 +4,7 @@ You are in: models/ancestors. A cell is a spec beside its layer: `project` is th
 that reads inputs alone, a product for all positions at once; `step` is the loop's body.
 The first array of a state is what the cell puts out.
 
-Shapes: B batch, T tokens, D inputs, H hidden, P gates times H.
+Shapes: B batch, T tokens, D inputs, H hidden, W output, P gates times H.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flax import nnx
 from models.components.dense import Dense
 from models.components.spec import spec
 
-State = tuple[jax.Array, ...]  # arrays [B, H]
+State = tuple[jax.Array, ...]  # arrays [B, H], or [B, W]
 
 
 @spec
@@ -28,9 +28,9 @@ class LSTM:
   bias: bool = True
 
   @property
-  def arrays(self) -> int:
-    """Arrays of a state: output and memory."""
-    return 2
+  def widths(self) -> tuple[int, ...]:
+    """Of the arrays of a state: output and memory."""
+    return self.hidden, self.hidden
 
   def build(self, dim: int) -> LSTMLayer:
     return LSTMLayer(self, dim)
@@ -57,6 +57,50 @@ class LSTMLayer(nnx.Module):
 
 
 @spec
+class ProjectedLSTM:
+  """An LSTM whose output is narrower than its memory (Sak et al. 2014, arXiv:1402.1128,
+  section 2), as ELMo has it: memory and output stay within `clip`, None for no bound."""
+
+  hidden: int
+  width: int
+  clip: float | None = None
+
+  @property
+  def widths(self) -> tuple[int, ...]:
+    """Of the arrays of a state: output and memory."""
+    return self.width, self.hidden
+
+  def build(self, dim: int) -> ProjectedLSTMLayer:
+    return ProjectedLSTMLayer(self, dim)
+
+
+class ProjectedLSTMLayer(nnx.Module):
+  """Kernels input [D, 4 H], recurrent [W, 4 H], of the gates i, f, g, o, and out [H, W]."""
+
+  def __init__(self, spec: ProjectedLSTM, dim: int):
+    gates = {"mlp": 4 * spec.hidden}
+    self.clip = spec.clip
+    self.input = Dense({"embed": dim}, gates, bias=True)
+    self.recurrent = Dense({"embed": spec.width}, gates)
+    self.out = Dense({"mlp": spec.hidden}, {"embed": spec.width})
+
+  def project(self, x_BTD: jax.Array) -> jax.Array:
+    """[B, T, P]."""
+    return self.input(x_BTD)
+
+  def step(self, state: State, inputs_BP: jax.Array) -> State:
+    """The next state."""
+    h, c = state
+    i, f, g, o = jnp.split(inputs_BP + self.recurrent(h), 4, axis=-1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    c = self._bounded(c)
+    return self._bounded(self.out(jax.nn.sigmoid(o) * jnp.tanh(c))), c
+
+  def _bounded(self, x: jax.Array) -> jax.Array:
+    return x if self.clip is None else jnp.clip(x, -self.clip, self.clip)
+
+
+@spec
 class GRU:
   """Gated recurrent unit (Cho et al. 2014, arXiv:1406.1078, section 2.3), its reset gate
   after the product, as cuDNN and PyTorch compute it; the paper has it before."""
@@ -64,9 +108,9 @@ class GRU:
   hidden: int
 
   @property
-  def arrays(self) -> int:
-    """Arrays of a state: the output."""
-    return 1
+  def widths(self) -> tuple[int, ...]:
+    """Of the arrays of a state: the output."""
+    return (self.hidden,)
 
   def build(self, dim: int) -> GRULayer:
     return GRULayer(self, dim)

@@ -53,7 +53,7 @@ class LastStateLayer(nnx.Module):
   """(ctx, number of the cell) -> [B, T, H] for each array of its state."""
 
   def __init__(self, cells: tuple):
-    self.widths = [[cell.hidden] * cell.arrays for cell in cells]
+    self.widths = [cell.widths for cell in cells]
 
   def __call__(self, ctx: Context, number: int) -> State:
     memory = ctx.memory

@@ -25,7 +25,7 @@ from models.components.spec import spec
 class RecurrentStack:
   """Cells in order, dropout between them (Zaremba et al. 2014, arXiv:1409.2329, 3.2).
 
-  cells: `LSTM` or `GRU` specs; the last one is as wide as the model. reverse: every
+  cells: specs of cells.py; the last one puts out what the model is wide. reverse: every
   document is read from its end; for encoders. start: what a document's first state is,
   None for zeros, else a spec whose layer gives [B, T, H] for each array of each cell.
   """
@@ -40,10 +40,10 @@ class RecurrentStack:
     return ()
 
   def build(self, dim: int) -> RecurrentStackLayer:
-    if self.cells[-1].hidden != dim:
+    if self.cells[-1].widths[0] != dim:
       raise ValueError(
-        f"RecurrentStack.cells[-1].hidden={self.cells[-1].hidden} must be the model's "
-        f"dim={dim}: the head reads it."
+        f"The last of RecurrentStack.cells puts out {self.cells[-1].widths[0]} features, "
+        f"the head reads the model's dim={dim}. Make them equal."
       )
     return RecurrentStackLayer(self, dim)
 
@@ -55,7 +55,7 @@ class RecurrentStackLayer(nnx.Module):
     self.spec = spec
     for number, cell in enumerate(spec.cells):
       setattr(self, f"cell_{number}", cell.build(dim))
-      dim = cell.hidden
+      dim = cell.widths[0]
     self.start = None if spec.start is None else spec.start.build(spec.cells)
 
   def __call__(
@@ -146,20 +146,22 @@ def unroll(
 
 def room(cell: object, batch: int, length: int, dtype: object) -> dict:
   """An empty cache of a cell's states; the leading axis is that of a `Stack`'s layers."""
-  empty = jnp.zeros((1, batch, length, cell.hidden), dtype)
-  return {f"state_{number}": empty for number in range(cell.arrays)}
+  return {
+    f"state_{number}": jnp.zeros((1, batch, length, width), dtype)
+    for number, width in enumerate(cell.widths)
+  }
 
 
 def before(cell: object, x_BTD: jax.Array, ctx: Context, cache: dict | None) -> State:
   """The states [B, H] of a cell before the first token of this call."""
   if cache is None:
-    zero = jnp.zeros((x_BTD.shape[0], cell.hidden), x_BTD.dtype)
-    return (zero,) * cell.arrays
+    batch, dtype = x_BTD.shape[0], x_BTD.dtype
+    return tuple(jnp.zeros((batch, width), dtype) for width in cell.widths)
   rows = jnp.maximum(ctx.index_B - 1, 0)[:, None, None]
   kept = cache["self"]
   return tuple(
     jnp.take_along_axis(kept[f"state_{number}"][0], rows, axis=1)[:, 0]
-    for number in range(cell.arrays)
+    for number in range(len(cell.widths))
   )
 
 

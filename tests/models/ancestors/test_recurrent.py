@@ -115,7 +115,9 @@ def test_a_packed_document_begins_from_nothing(reverse):
 
 
 def test_a_last_cell_of_another_width_than_the_model_is_an_error():
-  with pytest.raises(ValueError, match="hidden=8 must be the model's dim=6"):
+  with pytest.raises(
+    ValueError, match="puts out 8 features, the head reads the model's dim=6"
+  ):
     RecurrentStack(cells=(LSTM(hidden=8),)).build(6)
 
 
