@@ -113,8 +113,8 @@ class LayerMixLayer(nnx.Module):
   """layers_LBTW -> [B, T, W]. `scores` s and `scale` gamma are the task's."""
 
   def __init__(self, spec: LayerMix):
-    self.scores = declare((spec.layers,), ("layers",), Constant(value=0.0))
-    self.scale = declare((1,), ("embed",), Constant(value=1.0))
+    self.scores = declare((spec.layers,), ("unmodeled",), Constant(value=0.0))
+    self.scale = declare((1,), ("unmodeled",), Constant(value=1.0))
 
   def __call__(self, layers_LBTW: jax.Array) -> jax.Array:
     weights_L = jax.nn.softmax(self.scores[...])

@@ -15,6 +15,7 @@ from models.ancestors.elmo import ELMo, LayerMix
 from models.ancestors.recurrent import RecurrentStack
 from models.components.context import Context
 from models.components.param import bind, count, declarations, draw, nested
+from partitioning.axes import AXES
 
 CNN = CharacterCNN(filters=((1, 4), (2, 5), (3, 6)), width=3)
 SMALL = ELMo(vocab=20, characters=CNN, cell=ProjectedLSTM(hidden=10, width=6, clip=0.4))
@@ -48,6 +49,12 @@ def test_the_model_without_its_softmax_has_93_600_864_parameters():
   declared = declarations(ELMo(vocab=793_471))
   own = sum(d.size for name, d in declared.items() if not name.startswith("head/"))
   assert own == 93_600_864
+
+
+def test_every_axis_of_a_parameter_has_a_name_of_its_own():
+  for path, declared in declarations(SMALL).items():
+    assert len(declared.shape) == len(set(declared.axes)), path
+    assert set(declared.axes) <= set(AXES), path
 
 
 def test_words_are_spelled_with_marks():
