@@ -9,6 +9,7 @@ from __future__ import annotations
 from models.families.falcon import falcon, falcon_two_norms
 from models.families.gpt_j import codegen, gpt_j
 from models.families.gpt_neox import gpt_neox
+from models.families.nemotron4 import nemotron4
 from models.row import ALL, CAUSAL_DECODER, TIED, Family
 
 TINY = dict(dim=32, heads=4, layers=2, vocab=512)
@@ -118,4 +119,28 @@ FALCON_TWO_NORMS = Family(
   },
 )
 
-PARALLEL = (GPT_NEOX, PYTHIA, GPT_J, CODEGEN, FALCON, FALCON_TWO_NORMS)
+# Published as 3.2B of embeddings and 12.5B, and as 9.4B and 331.6B.
+NEMOTRON4 = Family(
+  name="nemotron4",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2402.16819; arXiv:2406.11704",
+  year=2024,
+  build=nemotron4,
+  counted=ALL,
+  reference="transformers.NemotronForCausalLM",
+  sizes={
+    "tiny": (None, TINY | dict(hidden=128, kv_heads=2)),
+    "15b": (None, dict(dim=6144, hidden=24_576, heads=48, kv_heads=8, layers=32)),
+    "340b": (None, dict(dim=18_432, hidden=73_728, heads=96, kv_heads=8, layers=96)),
+  },
+)
+
+PARALLEL = (
+  GPT_NEOX,
+  PYTHIA,
+  GPT_J,
+  CODEGEN,
+  FALCON,
+  FALCON_TWO_NORMS,
+  NEMOTRON4,
+)

@@ -14,6 +14,7 @@ from models.components.param import declarations
 from models.families.falcon import falcon, falcon_two_norms
 from models.families.gpt_j import codegen, gpt_j
 from models.families.gpt_neox import gpt_neox
+from models.families.nemotron4 import nemotron4
 from t5x_like.interop.formats.index import FORMATS
 from t5x_like.interop.names import to_ours
 
@@ -82,6 +83,15 @@ CASES = {
     new_decoder_architecture=True,
     num_kv_heads=2,
     rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+  ),
+  "Nemotron-4, 2 of 4 key heads": case(
+    nemotron4(**SIZES, hidden=96, kv_heads=2),
+    transformers.NemotronForCausalLM,
+    transformers.NemotronConfig,
+    **HIDDEN,
+    intermediate_size=96,
+    num_key_value_heads=2,
+    max_position_embeddings=512,
   ),
 }
 

@@ -14,6 +14,7 @@ from t5x_like.interop.formats import (
   llama,
   mixtral,
   mpt,
+  nemotron,
   opt,
   switch,
   t5,
@@ -37,4 +38,5 @@ FORMATS: tuple[Format, ...] = (
   *gpt_neox.FORMATS,
   *gpt_j.FORMATS,
   *falcon.FORMATS,
+  *nemotron.FORMATS,
 )

@@ -1,0 +1,28 @@
+"""Counts that papers give rounded, for decoders of models/zoo_parallel.py."""
+
+import pytest
+
+from models.components.param import count, declarations
+from models.zoo import ZOO
+
+BILLION = 10**9
+
+
+def embeddings(spec) -> int:
+  """Elements of the token table, and of a head of its own."""
+  names = ("token_embedder/embedding", "head/kernel")
+  return sum(d.size for path, d in declarations(spec).items() if path in names)
+
+
+# arXiv:2402.16819, section 2: "3.2 billion embedding parameters and 12.5 billion
+# non-embedding parameters"; arXiv:2406.11704, section 2.1: 9.4 and 331.6.
+@pytest.mark.parametrize(
+  "name, tables, rest",
+  [("nemotron4/15b", 3.2, 12.5), ("nemotron4/340b", 9.4, 331.6)],
+)
+def test_nemotron_has_the_published_tables_and_the_rest(name, tables, rest):
+  spec = ZOO[name].spec()
+  # A unit of the last digit: 3.146 is published as 3.2.
+  assert embeddings(spec) == pytest.approx(tables * BILLION, abs=0.1 * BILLION)
+  others = count(spec) - embeddings(spec)
+  assert others == pytest.approx(rest * BILLION, abs=0.05 * BILLION)
