@@ -10,6 +10,7 @@ from models.components.model import EncoderDecoder, Pass
 from models.components.param import bind, declarations, nested
 from models.families.nnlm import nnlm
 from models.zoo import ZOO
+from t5x_like.decode.generate import Generation, generate
 
 ROWS, TOKENS = 2, 6
 CLOSE = 5e-6  # float32 rounding of logits of order one to ten
@@ -129,3 +130,19 @@ def test_half_precision_runs_and_stays_near(name):
   near = logits(spec, batch, Execution(compute_dtype="bfloat16"))
   # bfloat16 keeps 8 bits: sums of some tens of terms of order one.
   assert 0 < np.abs(near - exact).max() < 0.05 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("name", ["nnlm", "lstm"])
+def test_generation_from_prompts_of_two_lengths_is_that_of_whole_passes(name):
+  """What padding a shorter prompt was read with leaves no trace in its state."""
+  spec, lengths, new = ZOO[f"{name}/tiny"].spec(), np.int32([2, 5]), 3
+  prompts = tokens_of(spec, width=5) * (np.arange(5) < lengths[:, None])
+  batch = {"prompt_tokens": prompts, "prompt_lengths": lengths}
+  how = Generation(tokens=new, eos=-1, ids=spec.vocab)
+  params = nested(values_of(spec))
+  out, _ = generate(spec.build(), how, Execution(), params, batch, jax.random.key(0))
+  for row, length in enumerate(lengths):
+    # Behind a beginning, which is id 0.
+    text = [0, *prompts[row, :length].tolist(), *out[row].tolist()]
+    full = logits(spec, {"decoder_input_tokens": np.int32([text])})[0]
+    assert full[length : length + new].argmax(-1).tolist() == out[row].tolist()
