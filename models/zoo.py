@@ -14,6 +14,7 @@ from __future__ import annotations
 from models.components.position import Llama3Scaling
 from models.families.gpt2 import gpt2
 from models.families.llama import llama
+from models.families.olmo import olmo
 from models.families.t5 import t5, t5_1_1, umt5
 from models.row import ALL, CAUSAL_DECODER, ENCODER_DECODER, TIED, Family, Row
 from models.zoo_ancestors import ANCESTORS
@@ -271,6 +272,24 @@ LLAMA3_2 = Family(
   },
 )
 
+OLMO = Family(
+  name="olmo",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2402.00838",
+  year=2024,
+  build=olmo,
+  counted=ALL,
+  reference="transformers.OlmoForCausalLM",
+  sizes={
+    "tiny": (None, TINY_LLAMA),
+    "1b": (
+      1_176_764_416,
+      dict(dim=2048, hidden=8192, heads=16, layers=16, tied=True),
+    ),
+    "7b": (6_888_095_744, dict(dim=4096, hidden=11_008, heads=32, layers=32)),
+  },
+)
+
 FAMILIES = (
   T5,
   T5_1_1,
@@ -283,6 +302,7 @@ FAMILIES = (
   LLAMA3,
   LLAMA3_1,
   LLAMA3_2,
+  OLMO,
   *ENCODERS,
   *MIXTURES,
   *GPT_LIKE,

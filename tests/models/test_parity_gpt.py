@@ -20,6 +20,7 @@ from models.families.gpt3 import gpt3
 from models.families.gpt_bigcode import gpt_bigcode
 from models.families.gpt_neo import gpt_neo
 from models.families.mpt import mpt
+from models.families.olmo import olmo
 from models.families.opt import opt, opt_post_norm
 from t5x_like.interop.formats.index import FORMATS
 from t5x_like.interop.names import to_ours
@@ -55,6 +56,18 @@ OPT_SIZES = dict(
 )
 GPT2_SIZES = dict(n_embd=32, n_head=4, n_layer=2, n_positions=300)
 CASES = {
+  "OLMo": case(
+    "olmo",
+    olmo(hidden=48, **SIZES),
+    transformers.OlmoForCausalLM,
+    transformers.OlmoConfig,
+    hidden_size=32,
+    intermediate_size=48,
+    num_attention_heads=4,
+    num_hidden_layers=2,
+    pad_token_id=0,
+    eos_token_id=None,
+  ),
   # Six heads: slopes of four, and two between them.
   "BLOOM": case(
     "bloom",
