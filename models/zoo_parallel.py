@@ -10,7 +10,8 @@ from models.families.falcon import falcon, falcon_two_norms
 from models.families.gpt_j import codegen, gpt_j
 from models.families.gpt_neox import gpt_neox
 from models.families.nemotron4 import nemotron4
-from models.row import ALL, CAUSAL_DECODER, TIED, Family
+from models.families.palm import palm, u_palm
+from models.row import ALL, CAUSAL_DECODER, PREFIX_DECODER, TIED, Family
 
 TINY = dict(dim=32, heads=4, layers=2, vocab=512)
 
@@ -135,6 +136,49 @@ NEMOTRON4 = Family(
   },
 )
 
+# Published as 8.63B, 62.50B and 540.35B.
+PALM_SIZES = {
+  "tiny": (None, TINY | dict(head_dim=8)),
+  "8b": (None, dict(dim=4096, heads=16, layers=32)),
+  "62b": (None, dict(dim=8192, heads=32, layers=64)),
+  "540b": (None, dict(dim=18_432, heads=48, layers=118)),
+}
+
+PALM = Family(
+  name="palm",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2204.02311",
+  year=2022,
+  build=palm,
+  counted=TIED,
+  reference="NumPy, after the paper",
+  sizes=PALM_SIZES,
+)
+
+U_PALM = Family(
+  name="u_palm",
+  kind=PREFIX_DECODER,
+  paper="arXiv:2210.11399",
+  year=2022,
+  build=u_palm,
+  counted=TIED,
+  reference="NumPy, after the paper",
+  sizes=PALM_SIZES,
+)
+
+# Neither architecture nor sizes are published: PaLM's, and 10.7B of parameters besides
+# the table, which the report fits to 10^22 FLOPs (its table 1). The shape is ours.
+PALM2 = Family(
+  name="palm2",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2305.10403, which publishes no architecture",
+  year=2023,
+  build=palm,
+  counted=TIED,
+  reference="nothing: no architecture is published",
+  sizes={"10_7b": (None, dict(dim=4864, heads=19, layers=32))},
+)
+
 PARALLEL = (
   GPT_NEOX,
   PYTHIA,
@@ -143,4 +187,7 @@ PARALLEL = (
   FALCON,
   FALCON_TWO_NORMS,
   NEMOTRON4,
+  PALM,
+  U_PALM,
+  PALM2,
 )

@@ -26,3 +26,20 @@ def test_nemotron_has_the_published_tables_and_the_rest(name, tables, rest):
   assert embeddings(spec) == pytest.approx(tables * BILLION, abs=0.1 * BILLION)
   others = count(spec) - embeddings(spec)
   assert others == pytest.approx(rest * BILLION, abs=0.05 * BILLION)
+
+
+# arXiv:2204.02311, table 1.
+@pytest.mark.parametrize(
+  "size, published", [("8b", 8.63), ("62b", 62.5), ("540b", 540.35)]
+)
+def test_palm_has_the_published_size(size, published):
+  for family in ("palm", "u_palm"):
+    counted = count(ZOO[f"{family}/{size}"].spec())
+    # The last one is 540.356: a unit of the last digit.
+    assert counted == pytest.approx(published * BILLION, abs=0.01 * BILLION)
+
+
+def test_palm2_has_a_size_of_its_report():
+  """arXiv:2305.10403, table 1."""
+  spec = ZOO["palm2/10_7b"].spec()
+  assert round((count(spec) - embeddings(spec)) / BILLION, 1) == 10.7
