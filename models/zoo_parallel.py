@@ -7,10 +7,13 @@ You are in: models. Data, no logic.
 from __future__ import annotations
 
 from models.families.falcon import falcon, falcon_two_norms
+from models.families.gemma import gemma
 from models.families.gpt_j import codegen, gpt_j
 from models.families.gpt_neox import gpt_neox
+from models.families.mistral import mistral
 from models.families.nemotron4 import nemotron4
 from models.families.palm import palm, u_palm
+from models.families.qwen import qwen
 from models.row import ALL, CAUSAL_DECODER, PREFIX_DECODER, TIED, Family
 
 TINY = dict(dim=32, heads=4, layers=2, vocab=512)
@@ -179,6 +182,115 @@ PALM2 = Family(
   sizes={"10_7b": (None, dict(dim=4864, heads=19, layers=32))},
 )
 
+# Released as remote code; Qwen2's class computes the same at up to 2,048 tokens.
+QWEN = Family(
+  name="qwen",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2309.16609",
+  year=2023,
+  build=qwen,
+  counted=ALL,
+  reference="transformers.Qwen2ForCausalLM",
+  sizes={
+    "tiny": (None, TINY | dict(hidden=88, rope_base=10_000.0)),
+    "1_8b": (
+      1_836_828_672,
+      dict(dim=2048, hidden=5504, heads=16, layers=24, rope_base=10_000.0),
+    ),
+    "7b": (
+      7_721_324_544,
+      dict(dim=4096, hidden=11_008, heads=32, layers=32, rope_base=10_000.0),
+    ),
+    "14b": (
+      14_167_290_880,
+      dict(
+        dim=5120,
+        hidden=13_696,
+        heads=40,
+        layers=40,
+        vocab=152_064,
+        rope_base=10_000.0,
+      ),
+    ),
+  },
+)
+
+QWEN2_0_5B = dict(dim=896, hidden=4864, heads=14, kv_heads=2, layers=24, tied=True)
+QWEN2_1_5B = dict(dim=1536, hidden=8960, heads=12, kv_heads=2, layers=28, tied=True)
+QWEN2_7B = dict(dim=3584, hidden=18_944, heads=28, kv_heads=4, layers=28)
+QWEN2_72B = dict(dim=8192, hidden=29_568, heads=64, kv_heads=8, layers=80)
+
+QWEN2 = Family(
+  name="qwen2",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2407.10671",
+  year=2024,
+  build=qwen,
+  counted=TIED,
+  reference="transformers.Qwen2ForCausalLM",
+  sizes={
+    "tiny": (None, TINY | dict(hidden=88, kv_heads=2, tied=True)),
+    "0_5b": (494_032_768, QWEN2_0_5B),
+    "1_5b": (1_543_714_304, QWEN2_1_5B),
+    "7b": (7_615_616_512, QWEN2_7B | dict(vocab=152_064)),
+    "72b": (72_706_203_648, QWEN2_72B | dict(vocab=152_064)),
+  },
+)
+
+MISTRAL = Family(
+  name="mistral",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2310.06825",
+  year=2023,
+  build=mistral,
+  counted=ALL,
+  reference="transformers.MistralForCausalLM",
+  sizes={
+    "tiny": (None, TINY | dict(hidden=88, kv_heads=2, window=6)),
+    "7b": (
+      7_241_732_096,
+      dict(dim=4096, hidden=14_336, heads=32, kv_heads=8, layers=32),
+    ),
+  },
+)
+
+GEMMA = Family(
+  name="gemma",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2403.08295",
+  year=2024,
+  build=gemma,
+  counted=TIED,
+  reference="transformers.GemmaForCausalLM",
+  sizes={
+    "tiny": (None, TINY | dict(hidden=88, kv_heads=1, head_dim=16)),
+    "2b": (
+      2_506_172_416,
+      dict(dim=2048, hidden=16_384, heads=8, kv_heads=1, layers=18),
+    ),
+    "7b": (
+      8_537_680_896,
+      dict(dim=3072, hidden=24_576, heads=16, kv_heads=16, layers=28),
+    ),
+  },
+)
+
+# Published are 1.8B and 3.25B, multi-query attention, and no architecture: Gemma's, which
+# is built on it. The shapes are ours.
+GEMINI1 = Family(
+  name="gemini1",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2312.11805, which publishes no architecture",
+  year=2023,
+  build=gemma,
+  counted=TIED,
+  reference="nothing: no architecture is published",
+  sizes={
+    "nano_1": (None, dict(dim=2048, hidden=8192, heads=8, kv_heads=1, layers=21)),
+    "nano_2": (None, dict(dim=2560, hidden=10_240, heads=10, kv_heads=1, layers=28)),
+  },
+)
+
 PARALLEL = (
   GPT_NEOX,
   PYTHIA,
@@ -190,4 +302,9 @@ PARALLEL = (
   PALM,
   U_PALM,
   PALM2,
+  QWEN,
+  QWEN2,
+  MISTRAL,
+  GEMMA,
+  GEMINI1,
 )

@@ -72,6 +72,11 @@ class Attributes:
       raise ValueError(f"{self._source} has no {names[0]!r}, which this model needs.")
     return default
 
+  def says(self, name: str) -> bool:
+    """Whether the attribute is in the file, be it as null: a few classes tell null from
+    an attribute that is absent."""
+    return name in self._values
+
   def fixed(self, **values: object) -> None:
     """Attributes that may be absent or have this value; ours computes nothing else.
 

@@ -118,9 +118,9 @@ def head_bias(heads: int) -> Move:
 
 
 def projections(
-  attention: object, ours: str, theirs: dict[str, str], *, bias: bool = False
+  attention: object, ours: str, theirs: dict[str, str]
 ) -> Iterator[Line]:
-  """query, key, value and out as four Linears; `theirs` names them."""
+  """query, key, value and out as four Linears with their biases; `theirs` names them."""
   kv_heads = attention.kv_heads or attention.heads
   for name, heads in (
     ("query", attention.heads),
@@ -128,11 +128,11 @@ def projections(
     ("value", kv_heads),
   ):
     yield f"{ours}/{name}/kernel", f"{theirs[name]}.weight", heads_out(heads)
-    if bias:
+    if attention.has_bias(name):
       yield f"{ours}/{name}/bias", f"{theirs[name]}.bias", head_bias(heads)
   out = heads_in(attention.heads)
   yield f"{ours}/out/kernel", f"{theirs['out']}.weight", out
-  if bias:
+  if attention.has_bias("out"):
     yield f"{ours}/out/bias", f"{theirs['out']}.bias", SAME
 
 

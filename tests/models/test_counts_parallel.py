@@ -43,3 +43,10 @@ def test_palm2_has_a_size_of_its_report():
   """arXiv:2305.10403, table 1."""
   spec = ZOO["palm2/10_7b"].spec()
   assert round((count(spec) - embeddings(spec)) / BILLION, 1) == 10.7
+
+
+# arXiv:2312.11805, table 1; our shapes come within 1.2 %.
+@pytest.mark.parametrize("size, published", [("nano_1", 1.8), ("nano_2", 3.25)])
+def test_gemini_nano_has_about_the_published_size(size, published):
+  counted = count(ZOO[f"gemini1/{size}"].spec())
+  assert counted == pytest.approx(published * BILLION, rel=0.012)

@@ -226,7 +226,8 @@ def randomized(model: torch.nn.Module) -> torch.nn.Module:
     for name, p in model.named_parameters():
       noise = torch.randn(p.shape, generator=generator)
       if p.ndim == 1:
-        p.copy_(0.1 * noise + (0.0 if name.endswith("bias") else 1.0))
+        # Factors of norms begin at one, or at zero where one is added to them.
+        p.copy_(0.1 * noise + float(torch.all(p == 1.0)))
       elif "relative_attention_bias" in name:
         p.copy_(noise)
       elif name.endswith(".q.weight"):

@@ -12,9 +12,12 @@ import transformers
 
 from models.components.param import declarations
 from models.families.falcon import falcon, falcon_two_norms
+from models.families.gemma import gemma
 from models.families.gpt_j import codegen, gpt_j
 from models.families.gpt_neox import gpt_neox
+from models.families.mistral import mistral
 from models.families.nemotron4 import nemotron4
+from models.families.qwen import qwen
 from t5x_like.interop.formats.index import FORMATS
 from t5x_like.interop.names import to_ours
 
@@ -47,6 +50,8 @@ GPT_NEOX = (transformers.GPTNeoXForCausalLM, transformers.GPTNeoXConfig)
 GPT_J = dict(n_embd=64, n_head=4, n_layer=2, n_positions=300, rotary_dim=8)
 CODEGEN = dict(n_embd=64, n_head=8, n_layer=2, n_positions=300, rotary_dim=4)
 FALCON = (transformers.FalconForCausalLM, transformers.FalconConfig)
+QWEN2 = (transformers.Qwen2ForCausalLM, transformers.Qwen2Config)
+GATED = HIDDEN | dict(intermediate_size=96, num_key_value_heads=4)
 CASES = {
   "GPT-NeoX": case(
     gpt_neox(**SIZES),
@@ -92,6 +97,29 @@ CASES = {
     intermediate_size=96,
     num_key_value_heads=2,
     max_position_embeddings=512,
+  ),
+  "Qwen": case(qwen(**SIZES, hidden=96), *QWEN2, **GATED, rope_theta=1e6),
+  "Qwen2, tied, 2 of 4 key heads": case(
+    qwen(**SIZES, hidden=96, kv_heads=2, tied=True),
+    *QWEN2,
+    **GATED | dict(num_key_value_heads=2),
+    rope_theta=1e6,
+    tie_word_embeddings=True,
+  ),
+  # The rows are 256 long.
+  "Mistral, a window of 20 tokens": case(
+    mistral(**SIZES, hidden=96, kv_heads=2, window=20, eps=1e-6),
+    transformers.MistralForCausalLM,
+    transformers.MistralConfig,
+    **GATED | dict(num_key_value_heads=2),
+    sliding_window=20,
+  ),
+  "Gemma, one key head": case(
+    gemma(**SIZES, hidden=96, kv_heads=1, head_dim=24),
+    transformers.GemmaForCausalLM,
+    transformers.GemmaConfig,
+    **GATED | dict(num_key_value_heads=1),
+    head_dim=24,
   ),
 }
 

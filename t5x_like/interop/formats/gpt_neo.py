@@ -91,7 +91,6 @@ def _layer(block: object, number: int) -> Iterator[Line]:
   parts = {"query": "q", "key": "k", "value": "v", "out": "out"}
   theirs = {ours: f"{own}.{one}_proj" for ours, one in parts.items()}
   yield from projections(block.attention, "attention", theirs)
-  yield "attention/out/bias", f"{own}.out_proj.bias", SAME
   yield from dense("ffn/up", f"{name}.mlp.c_fc", bias=True)
   yield from dense("ffn/down", f"{name}.mlp.c_proj", bias=True)
 

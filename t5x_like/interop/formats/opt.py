@@ -113,7 +113,7 @@ def _layer(block: object, number: int) -> Iterator[Line]:
     yield from norm("ffn_norm", f"{layer}.final_layer_norm", bias=True)
   parts = {"query": "q", "key": "k", "value": "v", "out": "out"}
   theirs = {ours: f"{layer}.self_attn.{one}_proj" for ours, one in parts.items()}
-  yield from projections(block.attention, "attention", theirs, bias=biases)
+  yield from projections(block.attention, "attention", theirs)
   yield from dense("ffn/up", f"{layer}.fc1", bias=biases)
   yield from dense("ffn/down", f"{layer}.fc2", bias=biases)
 
