@@ -117,9 +117,7 @@ def head_bias(heads: int) -> Move:
   return Move("(n h) -> n h", n=heads)
 
 
-def projections(
-  attention: object, ours: str, theirs: dict[str, str]
-) -> Iterator[Line]:
+def projections(attention: object, ours: str, theirs: dict[str, str]) -> Iterator[Line]:
   """query, key, value and out as four Linears with their biases; `theirs` names them."""
   kv_heads = attention.kv_heads or attention.heads
   for name, heads in (

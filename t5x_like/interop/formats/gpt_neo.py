@@ -14,7 +14,6 @@ from t5x_like.interop.attributes import Attributes
 from t5x_like.interop.formats import gpt2
 from t5x_like.interop.hf import Format, Made
 from t5x_like.interop.names import (
-  SAME,
   Line,
   Row,
   dense,
