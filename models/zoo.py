@@ -21,6 +21,7 @@ from models.zoo_ancestors import ANCESTORS
 from models.zoo_encoders import ENCODERS
 from models.zoo_gpt import GPT_LIKE
 from models.zoo_gpt3 import GPT3_LIKE
+from models.zoo_llama_like import LLAMA_LIKE
 from models.zoo_mixtures import MIXTURES
 from models.zoo_parallel import PARALLEL
 from models.zoo_relative import RELATIVE
@@ -309,6 +310,7 @@ FAMILIES = (
   *GPT3_LIKE,
   *RELATIVE,
   *PARALLEL,
+  *LLAMA_LIKE,
   *ANCESTORS,
 )
 ZOO: dict[str, Row] = {row.name: row for family in FAMILIES for row in family.rows()}
