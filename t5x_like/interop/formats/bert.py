@@ -207,7 +207,7 @@ def rows(names: Names, spec: Encoder) -> Iterator[Row]:
 def _layer(names: Names, block: object, number: int) -> Iterator[Line]:
   layer = names.layer.format(number)
   theirs = {ours: f"{layer}.{part}" for ours, part in names.parts.items()}
-  yield from projections(block.attention, "attention", theirs, bias=True)
+  yield from projections(block.attention, "attention", theirs)
   yield from norm("attention_norm", theirs["attention_norm"], bias=True)
   yield from dense("ffn/up", theirs["up"], bias=True)
   yield from dense("ffn/down", theirs["down"], bias=True)
