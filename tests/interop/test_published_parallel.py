@@ -99,6 +99,31 @@ MISTRAL = {
   "use_cache": True,
   "vocab_size": 32000,
 }
+GEMMA_2B = {
+  "architectures": ["GemmaForCausalLM"],
+  "attention_bias": False,
+  "attention_dropout": 0.0,
+  "bos_token_id": 2,
+  "eos_token_id": 1,
+  "head_dim": 256,
+  "hidden_act": "gelu",
+  "hidden_activation": None,
+  "hidden_size": 2048,
+  "initializer_range": 0.02,
+  "intermediate_size": 16384,
+  "max_position_embeddings": 8192,
+  "model_type": "gemma",
+  "num_attention_heads": 8,
+  "num_hidden_layers": 18,
+  "num_key_value_heads": 1,
+  "pad_token_id": 0,
+  "rms_norm_eps": 1e-06,
+  "rope_scaling": None,
+  "rope_theta": 10000.0,
+  "torch_dtype": "bfloat16",
+  "use_cache": True,
+  "vocab_size": 256000,
+}
 PUBLISHED = {
   "gpt_neox/20b": GPT_NEOX
   | {
@@ -182,27 +207,39 @@ PUBLISHED = {
     "vocab_size": 152064,
   },
   "mistral/7b": MISTRAL,
-  "gemma/2b": {
-    "architectures": ["GemmaForCausalLM"],
+  "gemma/2b": GEMMA_2B,
+  "gemma/7b": GEMMA_2B
+  | {
+    "hidden_size": 3072,
+    "intermediate_size": 24576,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 28,
+    "num_key_value_heads": 16,
+  },
+  # No released file: the sizes of the report in the attributes that the class writes.
+  "nemotron4/340b": {
+    "architectures": ["NemotronForCausalLM"],
     "attention_bias": False,
     "attention_dropout": 0.0,
     "bos_token_id": 2,
-    "eos_token_id": 1,
-    "head_dim": 256,
-    "hidden_act": "gelu",
-    "hidden_activation": None,
-    "hidden_size": 2048,
-    "initializer_range": 0.02,
-    "intermediate_size": 16384,
-    "max_position_embeddings": 8192,
-    "model_type": "gemma",
-    "num_attention_heads": 8,
-    "num_hidden_layers": 18,
-    "num_key_value_heads": 1,
-    "pad_token_id": 0,
-    "rms_norm_eps": 1e-06,
+    "eos_token_id": 3,
+    "head_dim": 192,
+    "hidden_act": "relu2",
+    "hidden_size": 18432,
+    "initializer_range": 0.0063,
+    "intermediate_size": 73728,
+    "max_position_embeddings": 4096,
+    "mlp_bias": False,
+    "model_type": "nemotron",
+    "norm_eps": 1e-05,
+    "num_attention_heads": 96,
+    "num_hidden_layers": 96,
+    "num_key_value_heads": 8,
+    "partial_rotary_factor": 0.5,
+    "pretraining_tp": 1,
     "rope_scaling": None,
     "rope_theta": 10000.0,
+    "tie_word_embeddings": False,
     "torch_dtype": "bfloat16",
     "use_cache": True,
     "vocab_size": 256000,
@@ -228,6 +265,27 @@ def test_a_mistral_without_a_window_is_a_llama():
 def test_a_mistral_that_says_nothing_of_a_window_has_that_of_its_class():
   silent = {name: MISTRAL[name] for name in MISTRAL if name != "sliding_window"}
   assert made(silent) == made(MISTRAL)
+
+
+def test_a_mistral_that_says_nothing_of_key_heads_has_those_of_its_class():
+  unsaid = {"num_key_value_heads", "rope_theta", "tie_word_embeddings"}
+  silent = {name: value for name, value in MISTRAL.items() if name not in unsaid}
+  assert made(silent) == made(MISTRAL)
+
+
+# From 4.52 on there are `layer_types`; version 5 says the base in `rope_parameters`.
+def test_a_later_version_writes_the_same_qwen2():
+  gone = {"rope_theta", "sliding_window", "torch_dtype"}
+  kept = {
+    name: value for name, value in PUBLISHED["qwen2/7b"].items() if name not in gone
+  }
+  later = kept | {
+    "dtype": "bfloat16",
+    "layer_types": 28 * ["full_attention"],
+    "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"},
+    "sliding_window": None,
+  }
+  assert made(later) == made(PUBLISHED["qwen2/7b"])
 
 
 def test_a_falcon_may_have_groups_of_queries_behind_one_norm():
@@ -260,6 +318,11 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
     ("mistral/7b", {"hidden_act": "gelu"}, "hidden_act='gelu' changes"),
     ("gemma/2b", {"hidden_activation": "gelu"}, "hidden_activation='gelu' changes"),
     ("gemma/2b", {"use_bidirectional_attention": True}, "attention=True changes"),
+    ("gemma/7b", {"tie_word_embeddings": False}, "embeddings=False changes"),
+    ("gemma/7b", {"final_logit_softcapping": 30.0}, "final_logit_softcapping=30.0"),
+    ("nemotron4/340b", {"hidden_act": "silu"}, "hidden_act='silu' changes"),
+    ("nemotron4/340b", {"norm_eps": 1e-6}, "norm_eps=1e-06 changes"),
+    ("nemotron4/340b", {"mlp_bias": True}, "mlp_bias=True changes"),
   ],
 )
 def test_what_would_compute_something_else_is_refused(name, values, message):
