@@ -4,6 +4,7 @@ import pytest
 
 from models.components.param import count, declarations
 from models.zoo import ZOO
+from t5x_like import zoo
 
 BILLION = 10**9
 
@@ -50,3 +51,10 @@ def test_palm2_has_a_size_of_its_report():
 def test_gemini_nano_has_about_the_published_size(size, published):
   counted = count(ZOO[f"gemini1/{size}"].spec())
   assert counted == pytest.approx(published * BILLION, rel=0.012)
+
+
+def test_one_head_of_keys_makes_a_small_cache():
+  """Two vectors of 256 a layer, 2 bytes an element, whatever the heads of queries."""
+  for name, layers in (("gemini1/nano_1", 21), ("palm/540b", 118)):
+    report = zoo.described(ZOO[name], length=128)
+    assert report["cache bytes a token (16 bit)"] == 2 * 256 * layers * 2
