@@ -53,12 +53,6 @@ def test_the_cache_of_latent_attention_is_smaller():
   assert report["cache bytes a token (16 bit)"] == (512 + 64) * 60 * 2
 
 
-def test_one_head_of_keys_makes_the_cache_of_gemini_small():
-  report = zoo.described(ZOO["gemini1/nano_1"], length=128)
-  # arXiv:2312.11805, section 2: multi-query attention. A key and a value of 256, 21 layers.
-  assert report["cache bytes a token (16 bit)"] == 2 * 256 * 21 * 2
-
-
 def test_the_difference_of_two_models(capsys):
   lines = printed(capsys, "llama2/7b", "--diff=llama3/8b").splitlines()
   assert any(line.startswith("+") and "base=500000.0" in line for line in lines)
