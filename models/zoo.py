@@ -25,6 +25,7 @@ from models.zoo_llama_like import LLAMA_LIKE
 from models.zoo_mixtures import MIXTURES
 from models.zoo_parallel import PARALLEL
 from models.zoo_relative import RELATIVE
+from models.zoo_variants import VARIANTS
 
 # Shapes of T5 v1.1, which mT5 and umT5 took over with other vocabularies.
 TINY = dict(dim=32, hidden=64, heads=2, head_dim=16, layers=2, vocab=2048)
@@ -311,6 +312,7 @@ FAMILIES = (
   *RELATIVE,
   *PARALLEL,
   *LLAMA_LIKE,
+  *VARIANTS,
   *ANCESTORS,
 )
 ZOO: dict[str, Row] = {row.name: row for family in FAMILIES for row in family.rows()}

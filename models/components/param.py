@@ -70,6 +70,19 @@ class Each:
 
 
 @spec
+class FanAverage:
+  """N(0, 2 gain^2 / (fan_in + fan_out)) (Glorot and Bengio 2010); the fans are products
+  of the `inputs` leading axes and of the others."""
+
+  gain: float = 1.0
+  inputs: int = 1
+
+  def __call__(self, key: jax.Array, shape: tuple, dtype: object) -> jax.Array:
+    fans = math.prod(shape[: self.inputs]) + math.prod(shape[self.inputs :])
+    return self.gain * math.sqrt(2 / fans) * jax.random.normal(key, shape, dtype)
+
+
+@spec
 class FanAverageUniform:
   """Glorot uniform on a matrix: U(-a, a), a = sqrt(6 / (rows + columns))."""
 
