@@ -27,4 +27,5 @@ MESH_AXES: dict[str, str] = {
   "data": "copies of the model, each with its rows of the batch",
   "fsdp": "copies that share the storage of one, each with its rows of the batch",
   "tensor": "devices that share each product of one copy",
+  "context": "devices that share each row of one copy, each with its part of the tokens",
 }

@@ -1,7 +1,7 @@
 """The mesh: devices in a grid with named axes.
 
 You are in: partitioning, the edge (asks JAX for devices). axes.py says what the mesh
-axes `data`, `fsdp` and `tensor` mean.
+axes `data`, `fsdp`, `context` and `tensor` mean.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ class Mesh:
 
   data: int = -1
   fsdp: int = 1
+  context: int = 1
   tensor: int = 1
 
   def __post_init__(self):
     sizes = self.sizes()
     if any(size == 0 or size < -1 for size in sizes) or sizes.count(-1) > 1:
       raise ValueError(
-        f"Mesh(data={self.data}, fsdp={self.fsdp}, tensor={self.tensor}): every axis "
-        "must be positive, and one of them may be -1 (all devices that are left)."
+        f"{self}: every axis must be positive, and one of them may be -1 (all devices "
+        "that are left)."
       )
 
-  def sizes(self) -> tuple[int, int, int]:
-    """(data, fsdp, tensor), as given."""
-    return (self.data, self.fsdp, self.tensor)
+  def sizes(self) -> tuple[int, ...]:
+    """Devices along each axis of `NAMES`, as given."""
+    return tuple(getattr(self, name) for name in NAMES)
 
   def build(self, devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
     """The mesh over `devices` (default: all of them, over all processes).
@@ -49,9 +50,8 @@ class Mesh:
     shape = tuple(left if size == -1 else size for size in self.sizes())
     if math.prod(shape) != len(devices):
       raise ValueError(
-        f"Mesh(data={self.data}, fsdp={self.fsdp}, tensor={self.tensor}) needs a "
-        f"multiple of {known} devices, and all of them: there are {len(devices)}. "
-        "Change the axes, or set one of them to -1."
+        f"{self} needs a multiple of {known} devices, and all of them: there are "
+        f"{len(devices)}. Change the axes, or set one of them to -1."
       )
     kinds = (jax.sharding.AxisType.Auto,) * len(NAMES)
     # make_mesh knows the wiring of TPU slices; a chosen subset is taken as it is.

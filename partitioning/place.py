@@ -140,6 +140,31 @@ def _kept(
   return PartitionSpec(*parts)
 
 
+def pinned(
+  params: Described, *, rules: Rules, mesh: jax.sharding.Mesh
+) -> Callable[[object], object]:
+  """pin(tree): places a tree of numbers like parameters inside a traced function."""
+
+  def pin(tree: object) -> object:
+    placed = state_shardings(params, tree, rules=rules, mesh=mesh)
+    return jax.lax.with_sharding_constraint(tree, placed)
+
+  return pin if mesh.size > 1 else lambda tree: tree
+
+
+def row_axis(mesh: jax.sharding.Mesh, rules: Rules) -> str | None:
+  """The mesh axis over which attention finds the tokens of a row split, if any.
+
+  Raises ValueError for several: keys travel around one ring.
+  """
+  found = _apply(rules, ("batch", "length", "heads", "kv"))[1]
+  if len(found) > 1:
+    raise ValueError(
+      f"Rule ('length', {found}) splits rows over {len(found)} mesh axes. Use one of them."
+    )
+  return found[0] if found and mesh.shape[found[0]] > 1 else None
+
+
 def batch_sharding(mesh: jax.sharding.Mesh, rules: Rules) -> NamedSharding:
   """Rows of a batch over the mesh; every other axis is whole."""
   return NamedSharding(mesh, PartitionSpec(_apply(rules, ("batch",))[0] or None))

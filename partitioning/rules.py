@@ -2,10 +2,13 @@
 
 You are in: partitioning, pure. Rules are ordered pairs (logical axis, mesh axis); an
 array axis takes the first rule of its name whose mesh axis is not yet used by that
-array, and is whole when there is none. A new scheme is a new tuple.
+array, and is whole when there is none. A new preset is a new tuple, or a `Scheme` where
+parameters and what is stored of them follow different rules.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 from partitioning.axes import AXES, MESH_AXES
 
@@ -28,6 +31,16 @@ FSDP: Rules = (("embed", "fsdp"),)
 # 2020, arXiv:2006.16668). Where experts take `fsdp`, rows are left with `data`.
 EXPERT: Rules = (("expert", "fsdp"),) + BATCH + (("batch", "data"),)
 
+# The residual stream between products is split by tokens over the devices that share
+# them, norms and dropout included (Korthikanti et al. 2022, arXiv:2205.05198, section
+# 4.2.2). After TENSOR, so that inside a product heads and hidden units come first.
+SEQUENCE: Rules = (("length", "tensor"),)
+# Rows longer than one device holds (Liu et al. 2023, arXiv:2310.01889): their tokens lie
+# on several, and keys and values travel (models/components/attend_ring.py).
+CONTEXT: Rules = (("length", "context"),)
+# What ZeRO stages 1 and 2 split, over all copies of the model.
+STORED: Rules = (("embed", ("data", "fsdp")),)
+
 PRESETS: dict[str, Rules] = {
   "replicated": BATCH,
   "data": BATCH,
@@ -36,21 +49,63 @@ PRESETS: dict[str, Rules] = {
   "fsdp_tensor": BATCH + TENSOR + FSDP,
   "expert": EXPERT + FSDP,
   "expert_tensor": EXPERT + TENSOR + FSDP,
+  "fsdp_tensor_sequence": BATCH + TENSOR + FSDP + SEQUENCE,
+  "context": BATCH + CONTEXT,
+  "fsdp_context": BATCH + FSDP + CONTEXT,
 }
 
 
-def resolve(rules: str | Rules) -> Rules:
-  """The preset of this name, or the rules as given.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scheme:
+  """Rules by what they place; fields that are None follow `rules`.
+
+  rules: parameters and activations. state: what an optimizer keeps of each parameter,
+  and averages. gradients: summed over the batch, until the update is computed.
+  """
+
+  rules: Rules
+  state: Rules | None = None
+  gradients: Rules | None = None
+
+  @property
+  def placed(self) -> dict[str, Rules]:
+    """The rules of each field, with what None stands for."""
+    return {
+      "rules": self.rules,
+      "state": self.rules if self.state is None else self.state,
+      "gradients": self.rules if self.gradients is None else self.gradients,
+    }
+
+
+# Rajbhandari et al. 2020, arXiv:1910.02054, section 5: P_os and P_os+g. P_os+g+p, the
+# third stage, is `fsdp`.
+SCHEMES: dict[str, Scheme] = {
+  **{name: Scheme(rules=rules) for name, rules in PRESETS.items()},
+  "zero1": Scheme(rules=BATCH, state=BATCH + STORED),
+  "zero2": Scheme(rules=BATCH, state=BATCH + STORED, gradients=BATCH + STORED),
+}
+
+
+def resolve(rules: str | Rules | Scheme) -> Scheme:
+  """The preset of this name, or the rules as given, for everything they place.
 
   Raises ValueError for an unknown preset, and for a rule that could never act because
   it names an axis that does not exist.
   """
   if isinstance(rules, str):
-    if rules not in PRESETS:
+    if rules not in SCHEMES:
       raise ValueError(
-        f"Rules {rules!r} are no preset; use one of {', '.join(PRESETS)}."
+        f"Rules {rules!r} are no preset; use one of {', '.join(SCHEMES)}."
       )
-    return PRESETS[rules]
+    return SCHEMES[rules]
+  scheme = rules if isinstance(rules, Scheme) else Scheme(rules=rules)
+  for part in scheme.placed.values():
+    _check(part)
+  return scheme
+
+
+def _check(rules: Rules) -> None:
+  """Every rule names axes that exist."""
   for logical, target in rules:
     if logical not in AXES:
       raise ValueError(
@@ -63,4 +118,3 @@ def resolve(rules: str | Rules) -> Rules:
           f"Rule {(logical, target)} names mesh axis {axis!r}. "
           f"Use one of {', '.join(MESH_AXES)}, or None."
         )
-  return rules

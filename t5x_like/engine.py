@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.components import attend, param
+from models.components.attend_ring import Ring
+from models.components.dense import keep_rows
 from partitioning import place
 from partitioning.rules import resolve
 from t5x_like import freeze, step
@@ -37,10 +39,15 @@ class Engine:
       jax.config.update("jax_compilation_cache_dir", f"{run.data_dir}/compiled")
     self.mesh = run.mesh.build()
     self.rules = resolve(run.rules)
+    axis = place.row_axis(self.mesh, self.rules.rules)
+    self.ring = None if axis is None else Ring(mesh=self.mesh, axis=axis)
     self.batch_shards = math.prod(self.mesh.shape.get(a, 1) for a in BATCH_AXES)
     _check_batch(run, self.batch_shards)
     self.module = run.model.build()
+    if self.ring is not None:
+      keep_rows(self.module)
     self.declared = param.declarations(self.module)
+    self.described = {p: (d.axes, d.shape) for p, d in self.declared.items()}
     axes = {path: declared.axes for path, declared in self.declared.items()}
     self.transform = run.optimizer.build(axes)
     freeze.check(run.frozen, list(self.declared))
@@ -54,8 +61,12 @@ class Engine:
       frozen=run.frozen,
       seed=run.seed,
       execution=run.execution,
-      constrain=place.constrainer(self.mesh, self.rules),
+      constrain=place.constrainer(self.mesh, self.rules.rules),
+      pin=place.pinned(
+        self.described, rules=self.rules.placed["gradients"], mesh=self.mesh
+      ),
       batch_shards=self.batch_shards,
+      ring=self.ring,
     )
     self._initial = functools.partial(
       states.initial,
@@ -65,14 +76,23 @@ class Engine:
       ema=run.ema is not None,
     )
     self.shardings = self._shardings()
-    self.batch_sharding = place.batch_sharding(self.mesh, self.rules)
+    self.batch_sharding = place.batch_sharding(self.mesh, self.rules.rules)
     self.programs: dict[tuple, Future] = {}
     self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
 
   def _shardings(self) -> TrainState:
-    described = {p: (d.axes, d.shape) for p, d in self.declared.items()}
     abstract = jax.eval_shape(self._initial)
-    return place.state_shardings(described, abstract, rules=self.rules, mesh=self.mesh)
+
+    def placed(field: str, part: object) -> object:
+      rules = self.rules.placed[field]
+      return place.state_shardings(self.described, part, rules=rules, mesh=self.mesh)
+
+    return TrainState(
+      step=placed("state", abstract.step),
+      params=placed("rules", abstract.params),
+      opt_state=placed("state", abstract.opt_state),
+      extra=placed("state", abstract.extra),
+    )
 
   def abstract_state(self) -> TrainState:
     """Shapes, dtypes and shardings of the state; what a checkpoint is restored into."""
@@ -168,6 +188,7 @@ class Engine:
       aligned=queries == keys,
       batch_shards=self.batch_shards,
     )
+    call = dataclasses.replace(call, ring=self.ring)
     rows = self.run.batch // self.run.microbatches
     q = (rows, queries, spec.heads, spec.key_width)
     k = (rows, keys, spec.kv_heads or spec.heads, spec.key_width)

@@ -103,7 +103,13 @@ def activation_bytes(engine, shapes: dict[str, tuple[int, int]]) -> int:
   """
   run = engine.run
   rows = run.batch // run.microbatches // engine.batch_shards
-  plan = dataclasses.replace(engine.plan, constrain=unconstrained, batch_shards=1)
+  plan = dataclasses.replace(
+    engine.plan,
+    constrain=unconstrained,
+    pin=lambda tree: tree,
+    batch_shards=1,
+    ring=None,
+  )
   kept = _residual_bytes(plan, engine.declared, shapes, rows)
   blocks = _blocks(run.model)
   if run.execution.remat == "none":

@@ -14,7 +14,7 @@ import os
 from models.components.execution import Execution
 from models.components.spec import Swap
 from partitioning.mesh import Mesh
-from partitioning.rules import Rules, resolve
+from partitioning.rules import Rules, Scheme, resolve
 from t5x_like.data.stages import Settled, settle
 from t5x_like.freeze import Freeze
 from t5x_like.losses import CrossEntropy
@@ -143,7 +143,7 @@ class Run:
   restore_from: str | None = None
   execution: Execution = Execution()
   mesh: Mesh = Mesh()
-  rules: str | Rules = "data"
+  rules: str | Rules | Scheme = "data"
   evaluation: Evaluation = Evaluation()
   checkpoint: Checkpoint = Checkpoint()
   log: Log = Log()

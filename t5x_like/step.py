@@ -15,6 +15,7 @@ import optax
 from flax import nnx
 
 from models.components import param
+from models.components.attend_ring import Ring
 from models.components.context import unconstrained
 from models.components.execution import Execution
 from models.components.model import Pass
@@ -35,7 +36,8 @@ class Plan:
   clip: limit on the global gradient norm. microbatches: slices of the batch whose
   gradients are summed before one update. ema: decay of the averaged parameters. frozen:
   parameters that stay as they are.
-  constrain, batch_shards: see `models.components.model.Pass`.
+  pin: places a tree of gradients on the mesh.
+  constrain, batch_shards, ring: see `models.components.model.Pass`.
   """
 
   module: nnx.Module
@@ -48,7 +50,9 @@ class Plan:
   seed: int = 0
   execution: Execution = Execution()
   constrain: Callable = unconstrained
+  pin: Callable = lambda tree: tree
   batch_shards: int = 1
+  ring: Ring | None = None
 
 
 def objective(
@@ -61,18 +65,20 @@ def objective(
     key=key,
     constrain=plan.constrain,
     batch_shards=plan.batch_shards,
+    ring=plan.ring,
   )
   hidden_BTD, aux = module(batch, run)
   head = module.head_weights()
+  parts = 1 if plan.ring is None else plan.ring.devices
   total, sums = plan.loss(
-    hidden_BTD,
+    _parts_as_rows(hidden_BTD, parts),
     head.kernel,
-    batch[f"{module.answers}_target_tokens"],
-    batch[f"{module.answers}_loss_weights"],
+    _parts_as_rows(batch[f"{module.answers}_target_tokens"], parts),
+    _parts_as_rows(batch[f"{module.answers}_loss_weights"], parts),
     embed_axis=head.embed_axis,
     scale=head.scale,
     bias=head.bias,
-    batch_shards=plan.batch_shards,
+    batch_shards=plan.batch_shards * parts,
   )
   for name, value in aux.items():
     # Auxiliary losses are means over tokens; weighting them like tokens keeps sums.
@@ -81,11 +87,26 @@ def objective(
   return total, sums
 
 
+def _parts_as_rows(x_BT: jax.Array, parts: int) -> jax.Array:
+  """Rows of T / parts tokens: the loss goes through a row chunk by chunk, so the parts
+  that different devices hold must be rows of their own."""
+  if parts == 1:
+    return x_BT
+  x = x_BT.reshape(x_BT.shape[0], parts, -1, *x_BT.shape[2:])
+  # Parts before rows: then what one device holds stays one piece.
+  return jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:])
+
+
 def gradients(
   plan: Plan, params: dict, batch: Batch, key: jax.Array | None
 ) -> tuple[dict, Metrics]:
   """Summed gradients over the batch, in `microbatches` slices one after another."""
-  grad = jax.grad(lambda p, b, k: objective(plan, p, b, k), has_aux=True)
+  whole = jax.grad(lambda p, b, k: objective(plan, p, b, k), has_aux=True)
+
+  def grad(params, batch, key):
+    found, sums = whole(params, batch, key)
+    return plan.pin(found), sums
+
   if plan.microbatches == 1:
     return grad(params, batch, key)
   count = plan.microbatches
@@ -98,7 +119,8 @@ def gradients(
     number, micro = piece
     micro_key = None if key is None else jax.random.fold_in(key, number)
     new = grad(params, micro, micro_key)
-    return jax.tree.map(jnp.add, total, new), None
+    sums = jax.tree.map(jnp.add, total, new)
+    return (plan.pin(sums[0]), sums[1]), None
 
   pieces = (jnp.arange(count), jax.tree.map(slices, batch))
   first = jax.eval_shape(grad, params, jax.tree.map(lambda x: x[0], pieces[1]), key)

@@ -13,9 +13,11 @@ import json, sys
 import jax
 import numpy as np
 from models.families import llama, t5
+from models.families.mixtral import mixtral
 from partitioning.mesh import Mesh
 from t5x_like import optim
-from t5x_like.data import sources, task, vocab
+from t5x_like.data import layouts, sources, task, vocab
+from t5x_like.data.objectives.causal_lm import CausalLM
 from t5x_like.data.objectives.span_corruption import SpanCorruption
 from t5x_like.engine import Engine
 from t5x_like.run import Run
@@ -25,31 +27,47 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 random = np.random.default_rng(0)
 
 def rows(side, length):
+  # Two documents a row, the second half as long as the first.
+  segments = np.where(np.arange(length) < length * 2 // 3, 1, 2).astype(np.int32)
   return {
     f"{side}_input_tokens": random.integers(1, 96, (16, length), dtype=np.int32),
-    f"{side}_segment_ids": np.ones((16, length), np.int32),
+    f"{side}_segment_ids": np.tile(segments, (16, 1)),
     f"{side}_positions": np.tile(np.arange(length, dtype=np.int32), (16, 1)),
   }
 
-batch = rows("encoder", 16) | rows("decoder", 8) | {
+BATCH = rows("encoder", 16) | rows("decoder", 8) | {
   "decoder_target_tokens": random.integers(1, 96, (16, 8), dtype=np.int32),
   "decoder_loss_weights": np.ones((16, 8), np.float32),
 }
-TASK = task.Task(name="none", train=sources.Text("unused"), vocabulary=vocab.Bytes(),
-                 objective=SpanCorruption())
+TEXT = {"train": sources.Text("unused"), "vocabulary": vocab.Bytes()}
+SPANS = task.Task(name="none", objective=SpanCorruption(), **TEXT)
+CAUSAL = task.Task(
+  name="none", objective=CausalLM(), layout=layouts.CausalDecoder(), **TEXT)
+SIZES = {"dim": 32, "heads": 4, "layers": 2, "vocab": 96}
 MODELS = {
-  "t5": t5.t5_1_1(dim=32, hidden=64, heads=4, head_dim=8, layers=2, vocab=96),
-  "llama": llama.llama(dim=32, hidden=64, heads=4, kv_heads=4, layers=2, vocab=96),
+  "t5": t5.t5_1_1(hidden=64, head_dim=8, **SIZES),
+  "llama": llama.llama(hidden=64, kv_heads=4, **SIZES),
+  "moe": mixtral(hidden=24, experts=4, **SIZES),
 }
 MESHES = {
-  "data": Mesh(), "fsdp": Mesh(data=1, fsdp=8), "tensor": Mesh(data=2, tensor=4),
+  "data": Mesh(), "zero1": Mesh(), "zero2": Mesh(data=4, fsdp=2),
+  "fsdp": Mesh(data=1, fsdp=8), "tensor": Mesh(data=2, tensor=4),
   "fsdp_tensor": Mesh(data=1, fsdp=4, tensor=2),
+  "fsdp_tensor_sequence": Mesh(data=2, fsdp=2, tensor=2),
+  "context": Mesh(data=2, context=4), "fsdp_context": Mesh(data=1, fsdp=4, context=2),
+  "expert": Mesh(data=2, fsdp=4), "expert_tensor": Mesh(data=2, fsdp=2, tensor=2),
 }
 
-def losses(model, mesh, rules, devices):
-  run = Run(model=MODELS[model], model_dir="x", task=TASK,
-            lengths={"inputs": 16, "targets": 8}, steps=10, batch=16, mesh=mesh,
-            rules=rules, optimizer=optim.AdamW(learning_rate=3e-3, clip=1.0))
+def split(tree):
+  return sum(not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(tree))
+
+def losses(model, mesh, rules):
+  both = model == "t5"
+  batch = {k: v for k, v in BATCH.items() if both or k.startswith("decoder")}
+  run = Run(model=MODELS[model], model_dir="x", task=SPANS if both else CAUSAL,
+            lengths={"inputs": 16, "targets": 8} if both else {"targets": 8},
+            steps=10, batch=16, mesh=mesh, rules=rules, microbatches=2 if model == "moe" else 1,
+            optimizer=optim.AdamW(learning_rate=3e-3, clip=1.0, weight_decay=0.1))
   engine = Engine(run)
   state = engine.initial_state()
   spread = len({d for leaf in jax.tree.leaves(state.params) for d in leaf.devices()})
@@ -58,28 +76,44 @@ def losses(model, mesh, rules, devices):
   for _ in range(10):
     state, metrics = engine.train_step(state, engine.put(batch))
     found.append(float(metrics["loss"]))
-  split = sum(not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state))
-  return {"losses": found, "start": hash(tuple(start)), "devices": spread, "split": split}
+  kernels = engine.kernels({"encoder": 16, "decoder": 8})
+  return {"losses": found, "start": hash(tuple(start)), "devices": spread,
+          "params": split(state.params), "state": split(state.opt_state),
+          "kernels": sorted({name.split()[0] for name in kernels.values()})}
 
 out = {}
 if len(jax.devices()) == 1:
   for model in MODELS:
-    out[f"{model}/one"] = losses(model, Mesh(), "data", 1)
+    out[f"{model}/one"] = losses(model, Mesh(), "data")
 else:
-  for rules, mesh in MESHES.items():
-    out[f"t5/{rules}"] = losses("t5", mesh, rules, 8)
-  out["llama/fsdp_tensor"] = losses("llama", MESHES["fsdp_tensor"], "fsdp_tensor", 8)
+  for case in sys.argv[2:]:
+    model, rules = case.split("/")
+    out[case] = losses(model, MESHES[rules], rules)
 print(json.dumps(out))
 """
 
-
-CASES = [("t5", rules) for rules in ("data", "fsdp", "tensor", "fsdp_tensor")]
-CASES += [("llama", "fsdp_tensor")]
+CASES = (
+  ("t5", "data"),
+  ("t5", "fsdp"),
+  ("t5", "tensor"),
+  ("t5", "fsdp_tensor"),
+  ("t5", "zero1"),
+  ("t5", "context"),
+  ("llama", "zero2"),
+  ("llama", "fsdp_tensor"),
+  ("llama", "fsdp_tensor_sequence"),
+  ("llama", "fsdp_context"),
+  ("moe", "zero2"),
+  ("moe", "fsdp"),
+  ("moe", "context"),
+  ("moe", "expert"),
+  ("moe", "expert_tensor"),
+)
 # Compiling takes longer than running here.
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
-def run(devices, root):
+def run(devices, root, cases=()):
   flags = f"--xla_force_host_platform_device_count={devices} {FAST}"
   env = os.environ | {
     "XLA_FLAGS": flags,
@@ -87,7 +121,7 @@ def run(devices, root):
     "PYTHONHASHSEED": "0",
     "JAX_PLATFORMS": "cpu",
   }
-  command = [sys.executable, "-c", PROGRAM, str(root / ".cache" / "jax-tests")]
+  command = [sys.executable, "-c", PROGRAM, str(root / ".cache" / "jax-tests"), *cases]
   done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
   assert done.returncode == 0, done.stderr[-2000:]
   return json.loads(done.stdout.splitlines()[-1])
@@ -95,7 +129,7 @@ def run(devices, root):
 
 @pytest.fixture(scope="module")
 def results(root):
-  return run(1, root) | run(8, root)
+  return run(1, root) | run(8, root, [f"{model}/{rules}" for model, rules in CASES])
 
 
 @pytest.mark.parametrize(("model", "rules"), CASES)
@@ -114,5 +148,18 @@ def test_initial_parameters_are_identical_bit_by_bit(results, model, rules):
 
 @pytest.mark.parametrize("rules", ["fsdp", "tensor", "fsdp_tensor"])
 def test_state_is_really_split(results, rules):
-  assert results[f"t5/{rules}"]["split"] > 20
-  assert results["t5/data"]["split"] == 0
+  assert results[f"t5/{rules}"]["params"] > 10
+  assert results[f"t5/{rules}"]["state"] > 20
+  assert results["t5/data"]["state"] == 0
+
+
+@pytest.mark.parametrize("case", ["t5/zero1", "llama/zero2", "moe/zero2"])
+def test_zero_1_and_2_split_the_optimizers_state_alone(results, case):
+  assert results[case]["params"] == 0
+  assert results[case]["state"] > 10
+
+
+@pytest.mark.parametrize("case", ["t5/context", "llama/fsdp_context", "moe/context"])
+def test_rows_on_several_devices_attend_by_the_ring(results, case):
+  """Encoder, decoder and cross-attention; T5 with its bias of distances."""
+  assert results[case]["kernels"] == ["ring"]

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from models.components.attend_blockwise import SMALLEST, block, blockwise_kernel
+from models.components.attend_ring import Ring, ring_kernel
 from models.components.attend_rows import MASKED, rows_kernel
 from models.components.distance_bias import DistanceBias, whole
 from models.components.mask import Sight, allowed
@@ -31,6 +32,7 @@ class Attend:
   dropout: float = 0.0
   aligned: bool  # queries and keys are the same positions 0..T-1 of the row
   batch_shards: int = 1
+  ring: Ring | None = None  # devices among which queries and keys are split
   value_dim: int | None = None  # width of a value, where it is not that of a key
   softcap: float | None = None  # scores become softcap * tanh(scores / softcap)
 
@@ -74,7 +76,9 @@ def choose(
       )
     return kernel, {}
   refused: dict[str, str] = {}
-  for name in PREFERRED.get(jax.default_backend(), ("einsum",)):
+  # Others would have every device gather all keys.
+  split = () if call.ring is None else ("ring",)
+  for name in split + PREFERRED.get(jax.default_backend(), ("einsum",)):
     reason = KERNELS[name][1](call, q, k, bias) or _declines(name, q, k)
     if not reason:
       return name, refused
@@ -154,6 +158,19 @@ def _blockwise_refuses(call, q, k, bias) -> str | None:
   return None
 
 
+def _ring_refuses(call, q, k, bias) -> str | None:
+  if call.ring is None:
+    return "the mesh does not split the tokens of a row (Mesh.context is 1)"
+  for length in (q[1], k[1]):
+    if length % call.ring.devices:
+      return f"length {length} does not divide over {call.ring.devices} devices"
+  if call.dropout:
+    return "attention dropout is computed by einsum"
+  if bias is not None and bias[0] != 1:
+    return "every row has a bias of its own"
+  return None
+
+
 def _declines(name: str, q: tuple, k: tuple) -> str | None:
   """Why a kernel that could run is not taken unless asked for."""
   scores = 4 * q[2] * q[1] * k[1]
@@ -185,6 +202,7 @@ KERNELS = {
   "einsum": (_einsum, _einsum_refuses),
   "rows": (rows_kernel, _rows_refuses),
   "blockwise": (blockwise_kernel, _blockwise_refuses),
+  "ring": (ring_kernel, _ring_refuses),
   "cudnn": (_cudnn, _cudnn_refuses),
 }
 # Fastest first. cuDNN computes in 16 bits only, so on a GPU it is asked for by name.

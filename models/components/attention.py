@@ -8,6 +8,8 @@ Shapes: B batch, T queries, S keys, D embed, N heads, K kv heads, H head dim.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -169,6 +171,7 @@ class AttentionLayer(nnx.Module):
       aligned=aligned,
       batch_shards=ctx.batch_shards,
     )
+    call = dataclasses.replace(call, ring=ctx.ring)
     kernel = ctx.execution.attention
     return attend(call, q, k, v, sight=sight, bias=bias, key=key, kernel=kernel)
 

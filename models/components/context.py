@@ -15,6 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from models.components.attend_ring import Ring
 from models.components.execution import Execution
 
 
@@ -48,6 +49,7 @@ class Context:
   number: the absolute number of the layer that is computed.
   bias: the stack's shared position bias [1 or B, N, T, S], or None.
   dropout, key: the rate, and a random key that is None in evaluation.
+  constrain, batch_shards, ring: see `models.components.model.Pass`.
   """
 
   execution: Execution = Execution()
@@ -65,6 +67,7 @@ class Context:
   key: jax.Array | None = None
   constrain: Callable = unconstrained
   batch_shards: int = 1
+  ring: Ring | None = None
 
   def layer(self, number: jax.Array | int) -> Context:
     """The same context for layer `number` of the stack: its own random key."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from models.components.param import Constant, FanIn, declare
@@ -18,10 +19,14 @@ Axes = dict[str, int]  # logical axis name -> size, in order
 
 
 class Dense(nnx.Module):
-  """Contracts the trailing `inputs` axes of x with a kernel [*inputs, *outputs]."""
+  """Contracts the trailing `inputs` axes of x with a kernel [*inputs, *outputs].
+
+  flat: whether all tokens of all rows are one axis of the product; see `keep_rows`.
+  """
 
   def __init__(self, inputs: Axes, outputs: Axes, *, bias: bool = False, init=None):
     self.inputs = len(inputs)
+    self.flat = True
     shape = (*inputs.values(), *outputs.values())
     axes = (*inputs, *outputs)
     self.kernel = declare(shape, axes, init or FanIn(inputs=self.inputs))
@@ -38,8 +43,21 @@ class Dense(nnx.Module):
     # folds the transpose into the product instead of copying the activation first.
     @recomputed  # keeps x as it came: layers that read it share it
     def product(x, kernel):
+      if not self.flat:
+        return jnp.tensordot(x, kernel, self.inputs)
       y = x.reshape(-1, fan_in) @ kernel.reshape(fan_in, -1)
       return y.reshape(*x.shape[: x.ndim - self.inputs], *outputs)
 
     y = product(x, kernel)
     return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+
+
+def keep_rows(module: nnx.Module) -> None:
+  """Has every `Dense` of a module leave rows and tokens two axes of its products.
+
+  Where the tokens of a row lie on several devices, no device holds a piece of one axis
+  of both: XLA would gather whole rows before every product.
+  """
+  for _, node in nnx.iter_graph(module):
+    if isinstance(node, Dense):
+      node.flat = False

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from models.components.attend_ring import Ring
 from models.components.context import Context, Memory, unconstrained
 from models.components.embed import Embed, Head, HeadWeights
 from models.components.execution import Execution
@@ -35,13 +36,15 @@ class Pass:
   """How one forward pass is run: nothing here changes what is computed.
 
   key: dropout key, None in evaluation. constrain(x, axes): pins activations to the
-  mesh. batch_shards: devices over which the batch dimension is spread.
+  mesh. batch_shards: devices over which the batch dimension is spread. ring: those that
+  share the tokens of a row, or None.
   """
 
   execution: Execution = Execution()
   key: jax.Array | None = None
   constrain: Callable = unconstrained
   batch_shards: int = 1
+  ring: Ring | None = None
 
 
 @spec
@@ -127,6 +130,7 @@ class LanguageModel(nnx.Module):
       key=key,
       constrain=run.constrain,
       batch_shards=run.batch_shards,
+      ring=run.ring,
     )
 
   def _embed(self, tokens_BT: jax.Array, ctx: Context) -> jax.Array:

@@ -13,7 +13,8 @@ import dataclasses
 from t5x_like.planner.chips import Chip
 from t5x_like.planner.program import AXES, Program
 
-HIDDEN = ("data", "fsdp")  # mesh axes whose collectives run beside the products
+# Mesh axes whose collectives run beside the products.
+HIDDEN = ("data", "fsdp", "context")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -24,13 +24,13 @@ from models.components.attend_blockwise import block
 from models.components.param import flatten
 from models.components.spec import replace
 from models.components.stack import Stack, runs
+from partitioning.mesh import NAMES as AXES
 from t5x_like import inspect, step
 from t5x_like.engine import Engine, abstract_batch
 from t5x_like.planner import hlo
 from t5x_like.run import Run
 
 FEW, MORE = 4, 8  # layers of a loop that are compiled
-AXES = ("data", "fsdp", "tensor")
 # Only LLVM's part is left out: XLA plans memory and communication as ever.
 QUICK = {"xla_backend_optimization_level": 0}
 
