@@ -1,0 +1,122 @@
+"""What each preset moves between devices, read from the compiled program.
+
+In a process of its own: the number of devices is fixed when JAX starts. Bytes are those
+on one device; ROWS x 16 tokens x 32 features of float32 are one activation.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import json
+from models.families import llama
+from partitioning.mesh import Mesh
+from t5x_like import optim
+from t5x_like.data import layouts, sources, task, vocab
+from t5x_like.data.objectives.causal_lm import CausalLM
+from t5x_like.engine import Engine
+from t5x_like.planner import program
+from t5x_like.run import Run
+
+TASK = task.Task(name="none", train=sources.Text("unused"), vocabulary=vocab.Bytes(),
+                 objective=CausalLM(), layout=layouts.CausalDecoder())
+MODEL = llama.llama(dim=32, hidden=64, heads=4, kv_heads=4, layers=2, vocab=96)
+MESHES = {
+  "data": Mesh(), "zero1": Mesh(), "zero2": Mesh(), "fsdp": Mesh(data=1, fsdp=8),
+  "tensor": Mesh(data=2, tensor=4),
+  "fsdp_tensor_sequence": Mesh(data=2, fsdp=2, tensor=2),
+  "context": Mesh(data=2, context=4), "fsdp_context": Mesh(data=1, fsdp=4, context=2),
+}
+
+def run(rules):
+  return Run(model=MODEL, model_dir="x", task=TASK, lengths={"targets": 16}, steps=1,
+             batch=16, mesh=MESHES[rules], rules=rules,
+             optimizer=optim.AdamW(learning_rate=1e-3, clip=1.0))
+
+def moved(rules):
+  found = program.compiled(run(rules)).moved
+  return {f"{kind} {'+'.join(axes)}": size for (kind, axes), size in found.items()}
+
+sizes = [declared.size for declared in Engine(run("data")).declared.values()]
+print(json.dumps({rules: moved(rules) for rules in MESHES} | {"bytes": 4 * sum(sizes)}))
+"""
+LAYERS = 2
+FEW = 2048  # norms' scales, numbers of the loss, ids of tokens
+TABLE = 96 * 32 * 4
+
+
+@pytest.fixture(scope="module")
+def found(root):
+  env = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"}
+  env |= {"PYTHONPATH": str(root)}
+  command = [sys.executable, "-c", PROGRAM]
+  done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr[-2000:]
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+def kinds(moved):
+  return {name.split()[0] for name, size in moved.items() if size > FEW}
+
+
+def test_copies_sum_their_gradients_and_nothing_else(found):
+  assert set(found["data"]) == {"all-reduce data"}
+  assert found["bytes"] <= found["data"]["all-reduce data"] <= found["bytes"] + FEW
+
+
+def test_zero_1_sums_gradients_and_gathers_updated_parameters(found):
+  moved = found["zero1"]
+  assert set(moved) == {"all-reduce data", "reduce-scatter data", "all-gather data"}
+  summed = moved["all-reduce data"] + moved["reduce-scatter data"]
+  assert found["bytes"] <= summed <= found["bytes"] + FEW
+  assert moved["all-gather data"] == found["bytes"]
+
+
+@pytest.mark.parametrize("rules", ["zero2", "fsdp"])
+def test_zero_2_and_3_sum_no_gradient_whole(found, rules):
+  """The table's may come as vectors that are exchanged, before they are summed."""
+  axis = "data" if rules == "zero2" else "fsdp"
+  moved = found[rules]
+  assert kinds(moved) <= {"reduce-scatter", "all-gather", "all-to-all"}
+  scattered = moved[f"reduce-scatter {axis}"]
+  assert found["bytes"] - TABLE <= scattered <= found["bytes"] + FEW
+
+
+def test_zero_2_gathers_parameters_once_and_zero_3_at_most_twice(found):
+  once, twice = found["zero2"]["all-gather data"], found["fsdp"]["all-gather fsdp"]
+  assert found["bytes"] <= once <= found["bytes"] + FEW
+  assert found["bytes"] < twice <= 2 * found["bytes"] + FEW
+
+
+def test_tensors_are_summed_twice_a_layer_each_way(found):
+  """Megatron's count (arXiv:1909.08053, section 3); beside the layers, what was read
+  from the table, the head's input and statistics of the loss."""
+  moved = found["tensor"]
+  assert set(moved) == {"all-reduce tensor", "all-reduce data"}
+  activation = 8 * 16 * 32 * 4
+  layers = LAYERS * 4 * activation
+  assert layers <= moved["all-reduce tensor"] <= layers + 2 * activation + FEW
+
+
+def test_sequences_are_scattered_and_gathered_instead_of_summed(found):
+  """arXiv:2205.05198, section 4.2.2; the table's gradient is summed."""
+  moved = found["fsdp_tensor_sequence"]
+  activation = 4 * 16 * 32 * 4
+  assert moved["all-reduce tensor"] <= TABLE + FEW
+  assert moved["reduce-scatter tensor"] >= LAYERS * 4 * activation
+  assert moved["all-gather tensor"] >= LAYERS * 4 * activation
+
+
+def test_a_ring_gathers_no_tokens(found):
+  """Keys and values forward; the same and their gradients backward."""
+  part = 8 * (16 // 4) * 32 * 4
+  moved = found["context"]
+  assert kinds(moved) == {"collective-permute", "all-reduce"}
+  turns = LAYERS * 6 * part
+  assert turns <= moved["collective-permute context"] <= turns + FEW
+  assert "all-gather context" not in found["fsdp_context"]
+  assert found["fsdp_context"]["collective-permute context"] > 0

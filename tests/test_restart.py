@@ -1,0 +1,85 @@
+"""A checkpoint knows no mesh: saved on eight simulated devices, continued on four and on
+one. Each in a process of its own: the number of devices is fixed when JAX starts."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import json, sys
+import jax
+jax.config.update("jax_compilation_cache_dir", sys.argv[1])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+import numpy as np
+from models.families import llama
+from partitioning.mesh import Mesh
+from t5x_like import optim
+from t5x_like.checkpoint import Checkpointer
+from t5x_like.data import layouts, sources, task, vocab
+from t5x_like.data.objectives.causal_lm import CausalLM
+from t5x_like.engine import Engine
+from t5x_like.run import Run
+
+random = np.random.default_rng(0)
+batch = {
+  "decoder_input_tokens": random.integers(1, 96, (8, 8), dtype=np.int32),
+  "decoder_target_tokens": random.integers(1, 96, (8, 8), dtype=np.int32),
+  "decoder_loss_weights": np.ones((8, 8), np.float32),
+  "decoder_segment_ids": np.ones((8, 8), np.int32),
+  "decoder_positions": np.tile(np.arange(8, dtype=np.int32), (8, 1)),
+}
+TASK = task.Task(name="none", train=sources.Text("unused"), vocabulary=vocab.Bytes(),
+                 objective=CausalLM(), layout=layouts.CausalDecoder())
+MODEL = llama.llama(dim=32, hidden=64, heads=4, kv_heads=4, layers=2, vocab=96)
+MESHES = {"fsdp": Mesh(data=1, fsdp=8), "tensor": Mesh(data=2, tensor=2), "data": Mesh()}
+
+rules, folder = sys.argv[2:]
+engine = Engine(Run(
+  model=MODEL, model_dir="x", task=TASK, lengths={"targets": 8}, steps=10, batch=8,
+  mesh=MESHES[rules], rules=rules, ema=0.9,
+  optimizer=optim.AdamW(learning_rate=3e-3, clip=1.0)))
+
+def five(state):
+  found = []
+  for _ in range(5):
+    state, metrics = engine.train_step(state, engine.put(batch))
+    found.append(float(metrics["loss"]))
+  return state, found
+
+if rules == "fsdp":
+  state, _ = five(engine.initial_state())
+  with Checkpointer(folder) as checkpoints:
+    assert checkpoints.save(5, state, data={}, meta={})
+else:
+  state = Checkpointer(folder).restore(engine.abstract_state())[0]
+print(json.dumps(five(state)[1]))
+"""
+# Compiling takes longer than running here.
+FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+DEVICES = {"fsdp": 8, "tensor": 4, "data": 1}
+
+
+@pytest.fixture(scope="module")
+def losses(root, tmp_path_factory):
+  folder = str(tmp_path_factory.mktemp("restart"))
+  return {rules: run(root, rules, folder) for rules in DEVICES}
+
+
+def run(root, rules, folder):
+  flags = f"--xla_force_host_platform_device_count={DEVICES[rules]} {FAST}"
+  env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+  env |= {"PYTHONPATH": str(root)}
+  cache = str(root / ".cache" / "jax-tests")
+  command = [sys.executable, "-c", PROGRAM, cache, rules, folder]
+  done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr[-2000:]
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("rules", ["tensor", "data"])
+def test_a_run_goes_on_elsewhere_as_it_would_have(losses, rules):
+  # Sums in another order, amplified by five updates.
+  assert losses[rules] == pytest.approx(losses["fsdp"], abs=1e-4)
