@@ -9,6 +9,7 @@ AXES: dict[str, str] = {
   "length": "tokens of a row",
   "vocab": "ids of the vocabulary",
   "embed": "features of the residual stream",
+  "features": "`embed` of vectors just read from a table, split as the table is",
   "mlp": "hidden units of a feed-forward layer",
   "expert": "experts of a mixture, each with weights of its own",
   "unmodeled": "scores of a router, whole on every device",
@@ -26,6 +27,6 @@ AXES: dict[str, str] = {
 MESH_AXES: dict[str, str] = {
   "data": "copies of the model, each with its rows of the batch",
   "fsdp": "copies that share the storage of one, each with its rows of the batch",
-  "tensor": "devices that share each product of one copy",
   "context": "devices that share each row of one copy, each with its part of the tokens",
+  "tensor": "devices that share each product of one copy",
 }

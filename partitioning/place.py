@@ -180,6 +180,22 @@ def constrainer(
     # FSDP stores weights that way but computes with whole ones.
     axes = tuple(None if axis == "embed" else axis for axis in axes)
     spec = spec_for(axes, x.shape, rules=rules, mesh=mesh, name="an activation")
+    if "features" in axes:
+      spec = _looked_up(spec, axes.index("features"), x.shape, rules, mesh)
     return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
 
   return constrain if mesh.size > 1 else lambda x, axes: x
+
+
+def _looked_up(
+  spec: PartitionSpec, at: int, shape: tuple[int, ...], rules: Rules, mesh
+) -> PartitionSpec:
+  """`spec` with the table's own split of `embed` on axis `at`, taken from other axes."""
+  own = _apply(rules, ("embed",))[0]
+  own = own if shape[at] % _devices(own, mesh) == 0 else ()
+  parts = []
+  for place, part in enumerate(spec):
+    names = (part,) if isinstance(part, str) else tuple(part or ())
+    left = own if place == at else tuple(name for name in names if name not in own)
+    parts.append(left if len(left) > 1 else (left[0] if left else None))
+  return PartitionSpec(*parts)

@@ -120,7 +120,8 @@ def activation_bytes(engine, shapes: dict[str, tuple[int, int]]) -> int:
       dataclasses.replace(plan, execution=plain), engine.declared, shapes, rows
     )
     kept += 2 * (all_of_it - kept) // blocks
-  return kept + 2 * 4 * losses.CHUNK_TOKENS * run.model.vocab
+  tokens = losses.chunk_tokens(run.model.vocab, engine.batch_shards)
+  return kept + 2 * 4 * tokens * run.model.vocab
 
 
 def _residual_bytes(plan: step.Plan, declared: dict, shapes: dict, rows: int) -> int:

@@ -16,7 +16,10 @@ import math
 import jax
 import jax.numpy as jnp
 
-CHUNK_TOKENS = 512  # tokens whose logits exist at one time, per batch shard
+CHUNK_TOKENS = 512  # tokens whose logits exist at one time
+# Over several devices every chunk costs a sum of the head's gradient, so chunks are
+# larger: as many tokens as have this many bytes of logits, on each batch shard.
+SHARED_BYTES = 512 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,10 +61,18 @@ class CrossEntropy:
     """
     vocab = kernel.shape[1 - embed_axis]
     call = _Call(self.z_loss, self.label_smoothing, embed_axis, scale, vocab)
-    rows = max(1, CHUNK_TOKENS // max(1, hidden_BTD.shape[0] // batch_shards))
+    tokens = chunk_tokens(vocab, batch_shards)
+    rows = max(1, tokens // max(1, hidden_BTD.shape[0] // batch_shards))
     chunk = _divisor(hidden_BTD.shape[1], rows)
     weights = weights_BT.astype(jnp.float32)
     return _sums(call, chunk, hidden_BTD, kernel, bias, targets_BT, weights)
+
+
+def chunk_tokens(vocab: int, batch_shards: int) -> int:
+  """Tokens of one batch shard whose logits exist at one time."""
+  if batch_shards == 1:
+    return CHUNK_TOKENS
+  return max(CHUNK_TOKENS, SHARED_BYTES // (4 * vocab))
 
 
 @dataclasses.dataclass(frozen=True)

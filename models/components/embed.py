@@ -9,11 +9,13 @@ Shapes: B batch, T tokens, D embed, V vocab.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from models.components.context import unconstrained
 from models.components.param import Constant, FanIn, Normal, declare
 from models.components.position import Learned, Sinusoidal
 from models.components.spec import spec
@@ -55,9 +57,12 @@ class EmbedLayer(nnx.Module):
     positions_BT: jax.Array,
     dtype: object,
     types_BT: jax.Array | None = None,
+    constrain: Callable = unconstrained,
   ) -> jax.Array:
     """Without `types_BT`, every token is of type 0."""
-    x_BTD = self.vectors(tokens_BT)
+    # Rows are looked up where the table's columns are, and brought together afterwards:
+    # left to itself, XLA looks up every row of the batch on every device.
+    x_BTD = constrain(self.vectors(tokens_BT), ("batch", "length", "features"))
     if self.scale != 1.0:
       x_BTD = x_BTD * self.scale
     if self.position is not None:

@@ -9,8 +9,11 @@ Shapes: B batch, T tokens, V vocab, D embed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 
+from models.components.context import unconstrained
 from models.components.dense import Dense
 from models.components.embed import Embed, EmbedLayer
 from models.components.param import Normal, declare, relabeled
@@ -78,5 +81,7 @@ class NarrowEmbedLayer(EmbedLayer):
     positions_BT: jax.Array,
     dtype: object,
     types_BT: jax.Array | None = None,
+    constrain: Callable = unconstrained,
   ) -> jax.Array:
-    return self.widen(super().__call__(tokens_BT, positions_BT, dtype, types_BT))
+    x = super().__call__(tokens_BT, positions_BT, dtype, types_BT, constrain)
+    return self.widen(x)

@@ -135,7 +135,9 @@ class LanguageModel(nnx.Module):
 
   def _embed(self, tokens_BT: jax.Array, ctx: Context) -> jax.Array:
     dtype = jnp.dtype(ctx.execution.compute_dtype)
-    x_BTD = self.token_embedder(tokens_BT, ctx.positions_BT, dtype, ctx.types_BT)
+    x_BTD = self.token_embedder(
+      tokens_BT, ctx.positions_BT, dtype, ctx.types_BT, ctx.constrain
+    )
     x_BTD = ctx.constrain(x_BTD, ("batch", "length", "embed"))
     return ctx.drop(x_BTD, "embed")
 

@@ -24,6 +24,10 @@ WIDTHS = {"pred": 1, "bf16": 2, "f16": 2, "f32": 4, "f64": 8, "c64": 8}
 # What only renames or reshapes a value on its way to whoever uses it.
 PASSES = ("bitcast", "convert", "copy", "reshape", "transpose", "get-tuple-element")
 LINE = re.compile(r"^\s*(ROOT )?%(\S+) = (\(.*?\)|\S+) ([\w-]+)\((.*)$")
+MESH = re.compile(
+  r"replica_groups=mesh\[([^\]]*)\]"
+  r"(?:, device_ids=\(\[([\d,]+)\]T\(([\d,]+)\)\))? \{([^}]*)\}"
+)
 SHAPE = re.compile(r"([a-z]\w*)\[([\d,]*)\]")
 
 
@@ -209,11 +213,16 @@ def group(text: str) -> tuple[int, ...]:
   ):
     rows, dims, order = (_numbers(part) for part in found.groups())
     return _transposed(dims, order or tuple(range(len(dims))))[: rows[-1]]
-  if found := re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", text):
-    sizes = [int(n) for n in re.findall(r"=(\d+)", found.group(1))]
-    names = re.findall(r"'([^']+)'=", found.group(1))
-    used = re.findall(r"'([^']+)'", found.group(2))
-    return _grid(sizes, [names.index(name) for name in used])
+  if found := re.search(MESH, text):
+    shape, dims, order, inside = found.groups()
+    sizes = [int(n) for n in re.findall(r"=(\d+)", shape)]
+    names = re.findall(r"'([^']+)'=", shape)
+    used = re.findall(r"'([^']+)'", inside)
+    places = _grid(sizes, [names.index(name) for name in used])
+    if dims is None:
+      return places
+    devices = _transposed(_numbers(dims), _numbers(order))
+    return tuple(devices[place] for place in places)
   if found := re.search(r"(?:replica_groups|source_target_pairs)=\{\{([\d,]*)\}", text):
     return _numbers(found.group(1))
   return ()

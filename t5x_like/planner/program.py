@@ -41,12 +41,14 @@ Moved = dict[tuple[str, tuple[str, ...]], float]  # (kind, mesh axes) -> bytes a
 class Program:
   """Per device and step. flops: of matrix products. moved: bytes that collectives take
   part in, by kind and mesh axes. state: bytes of parameters, optimizer and averages.
-  temporary: bytes besides, at the worst moment. layers: those compiled, of those meant.
+  gradients: bytes of those, among the temporary ones. temporary: bytes besides the state, at
+  the worst moment. layers: those compiled, of those meant.
   """
 
   flops: float
   moved: Moved
   state: float
+  gradients: float
   temporary: float
   layers: tuple[int, int]
 
@@ -61,6 +63,7 @@ class Program:
       flops=more(self.flops, longer.flops),
       moved={k: more(self.moved.get(k, 0), longer.moved.get(k, 0)) for k in keys},
       state=more(self.state, longer.state),
+      gradients=more(self.gradients, longer.gradients),
       temporary=more(self.temporary, longer.temporary),
       layers=self.layers,
     )
@@ -83,7 +86,22 @@ def program(run: Run) -> Program:
 
 
 def compiled(run: Run) -> Program:
-  """What XLA says of this run's own training step."""
+  """What XLA says of this run's own training step.
+
+  A CPU has no 16-bit products: XLA widens what they read, whole stacks of saved
+  activations too. So temporaries of a 16-bit run are those of the same run in float32,
+  gradients aside, halved.
+  """
+  found = _compiled(run)
+  if run.execution.compute_dtype == "float32":
+    return found
+  wide = dataclasses.replace(run.execution, compute_dtype="float32")
+  whole = _compiled(dataclasses.replace(run, execution=wide))
+  rest = max(0, whole.temporary - whole.gradients)
+  return dataclasses.replace(found, temporary=whole.gradients + rest / 2)
+
+
+def _compiled(run: Run) -> Program:
   engine = Engine(dataclasses.replace(run, compilation_cache=False))
   shapes = inspect.batch_shapes(run)
   train = jax.jit(
@@ -112,6 +130,7 @@ def compiled(run: Run) -> Program:
     flops=hlo.product_flops(text, open_turns=_causal_blocks(shapes)),
     moved=moved,
     state=memory.argument_size_in_bytes,
+    gradients=inspect.bytes_of(engine.abstract_state().params),
     temporary=memory.temp_size_in_bytes
     + memory.output_size_in_bytes
     - memory.alias_size_in_bytes,
@@ -216,6 +235,7 @@ def _plus(total: Program, grown: Program, base: Program) -> Program:
       for k in keys
     },
     state=total.state + grown.state - base.state,
+    gradients=total.gradients + grown.gradients - base.gradients,
     temporary=total.temporary + grown.temporary - base.temporary,
     layers=base.layers,
   )
