@@ -13,7 +13,10 @@ import pytest
 
 PROGRAM = """
 import json
+from models.components.moe import Capacity, MoE
+from models.components.spec import replace, rewrite
 from models.families import llama
+from models.families.mixtral import mixtral
 from partitioning.mesh import Mesh
 from t5x_like import optim
 from t5x_like.data import layouts, sources, task, vocab
@@ -25,15 +28,20 @@ from t5x_like.run import Run
 TASK = task.Task(name="none", train=sources.Text("unused"), vocabulary=vocab.Bytes(),
                  objective=CausalLM(), layout=layouts.CausalDecoder())
 MODEL = llama.llama(dim=32, hidden=64, heads=4, kv_heads=4, layers=2, vocab=96)
+SLOTS = rewrite(
+  mixtral(dim=32, hidden=24, heads=4, layers=2, experts=4, vocab=96),
+  lambda n: replace(n, capacity=Capacity(training=1.25)) if isinstance(n, MoE) else n)
 MESHES = {
   "data": Mesh(), "zero1": Mesh(), "zero2": Mesh(), "fsdp": Mesh(data=1, fsdp=8),
   "tensor": Mesh(data=2, tensor=4),
   "fsdp_tensor_sequence": Mesh(data=2, fsdp=2, tensor=2),
   "context": Mesh(data=2, context=4), "fsdp_context": Mesh(data=1, fsdp=4, context=2),
+  "expert": Mesh(data=2, fsdp=4),
 }
 
 def run(rules):
-  return Run(model=MODEL, model_dir="x", task=TASK, lengths={"targets": 16}, steps=1,
+  model = SLOTS if rules == "expert" else MODEL
+  return Run(model=model, model_dir="x", task=TASK, lengths={"targets": 16}, steps=1,
              batch=16, mesh=MESHES[rules], rules=rules,
              optimizer=optim.AdamW(learning_rate=1e-3, clip=1.0))
 
@@ -120,3 +128,15 @@ def test_a_ring_gathers_no_tokens(found):
   assert turns <= moved["collective-permute context"] <= turns + FEW
   assert "all-gather context" not in found["fsdp_context"]
   assert found["fsdp_context"]["collective-permute context"] > 0
+
+
+def test_tokens_travel_to_their_experts_and_back(found):
+  """GShard (arXiv:2006.16668, section 3.2): two exchanges a layer each way, of slots for
+  1.25 times the two choices of 16 tokens, for each of a device's two rows. Besides, the
+  vectors read from the table."""
+  moved = found["expert"]
+  slots = 2 * (1.25 * 2 * 16) * 32 * 4
+  layers = LAYERS * 4 * slots
+  activation = 2 * 16 * 32 * 4
+  assert layers <= moved["all-to-all fsdp"] <= layers + 4 * activation
+  assert "all-gather data" not in moved

@@ -90,11 +90,13 @@ class ExpertsLayer(nnx.Module):
     """What slot (e, c) of a row computes counts combine_BTEC for token t."""
     combine = combine_BTEC.astype(x_BTD.dtype)
     dispatch = (combine_BTEC > 0).astype(x_BTD.dtype)
-    slots = ("expert", "batch", None, "embed")
+    # Filled where the tokens are, then sent to the experts, and back in the same way:
+    # without the first of the two placements XLA gathers all tokens at every expert.
+    rows, slots = (None, "batch", None, "embed"), ("expert", "batch", None, "embed")
     x_EBCD = jnp.einsum("btec,btd->ebcd", dispatch, x_BTD)
-    x_EBCD = ctx.constrain(x_EBCD, slots)
+    x_EBCD = ctx.constrain(ctx.constrain(x_EBCD, rows), slots)
     y_EBCD = self._apply(lambda layer, x: layer.slots(x), x_EBCD, ctx)
-    y_EBCD = ctx.constrain(y_EBCD, slots)
+    y_EBCD = ctx.constrain(ctx.constrain(y_EBCD, slots), rows)
     return jnp.einsum("btec,ebcd->btd", combine, y_EBCD)
 
   def _apply(self, product: Callable, x: jax.Array, ctx: Context) -> jax.Array:
