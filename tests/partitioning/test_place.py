@@ -161,3 +161,35 @@ def test_a_mesh_that_does_not_use_all_devices_is_an_error():
 def test_two_open_axes_are_an_error():
   with pytest.raises(ValueError, match="one of them may be -1"):
     Mesh(data=-1, fsdp=-1)
+
+
+def test_attention_finds_rows_split_by_context_but_not_by_sequences():
+  """Inside a product of `fsdp_tensor_sequence` heads have taken the tensor axis."""
+  over = jax.sharding.AbstractMesh((2, 1, 2, 2), ("data", "fsdp", "context", "tensor"))
+  found = {name: place.row_axis(over, rules) for name, rules in PRESETS.items()}
+  split = {name for name, axis in found.items() if axis is not None}
+  assert split == {"context", "fsdp_context"}
+  assert found["context"] == "context"
+
+
+def test_rows_split_over_two_axes_are_an_error():
+  rules = (("length", ("context", "tensor")),)
+  with pytest.raises(ValueError, match="splits rows over 2 mesh axes"):
+    place.row_axis(mesh(), rules)
+
+
+def test_few_heads_of_keys_are_whole_on_every_device():
+  rules, axes = PRESETS["tensor"], ("embed", "kv_heads", "kv")
+  assert spec(axes, (8, 1, 4), rules, mesh(tensor=4)) == P(None, None, None)
+  assert spec(axes, (8, 8, 4), rules, mesh(tensor=4)) == P(None, "tensor", None)
+  with pytest.raises(ValueError, match="'kv_heads' of x/kernel has size 6"):
+    spec(axes, (8, 6, 4), rules, mesh(tensor=4))
+
+
+def test_vectors_read_from_a_table_are_split_as_its_columns_are():
+  """The batch gives up the mesh axis that columns take; without one it keeps all."""
+  axes, over = ("batch", "length", "features"), mesh(data=2, fsdp=4)
+  whole = spec(axes, (16, 8, 32), PRESETS["fsdp"], over)
+  looked_up = lambda rules: place._looked_up(whole, 2, (16, 8, 32), rules, over)
+  assert looked_up(PRESETS["fsdp"]) == P("data", None, "fsdp")
+  assert looked_up(PRESETS["data"]) == P(("data", "fsdp"), None, None)
