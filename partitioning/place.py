@@ -15,6 +15,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from partitioning.axes import AXES
 from partitioning.rules import Rules
 
+# One head of keys serves all query heads in PaLM, eight do in LLaMA 2: devices that share
+# the queries of a head have that head each (arXiv:2204.02311, section 4).
+WHOLE_IF_FEW = ("kv_heads",)
 REPLICATED = 64  # elements; a counter or a table of coefficients may be everywhere
 
 Described = dict[str, tuple[tuple[str, ...], tuple[int, ...]]]  # path -> axes, shape
@@ -31,8 +34,9 @@ def spec_for(
   """Mesh axes for each axis of an array called `name`.
 
   Rules act in their order, as in T5X: an earlier rule takes its mesh axis before a
-  later one, whatever the order of the array's axes. Raises ValueError for an unknown
-  axis, and for one that its mesh axis does not divide.
+  later one, whatever the order of the array's axes. Fewer heads of keys than devices
+  are whole on each. Raises ValueError for an unknown axis, and for one that its mesh
+  axis does not divide.
   """
   for axis in axes:
     if axis is not None and axis not in AXES:
@@ -41,8 +45,12 @@ def spec_for(
         f"{', '.join(sorted(AXES))}. Add it there with a line that says what it means."
       )
   parts = _apply(rules, axes)
-  for axis, size, part in zip(axes, shape, parts, strict=True):
+  for at, (axis, size) in enumerate(zip(axes, shape, strict=True)):
+    part = parts[at]
     count = _devices(part, mesh)
+    if axis in WHOLE_IF_FEW and size < count:
+      parts[at] = ()
+      continue
     if size % count:
       raise ValueError(
         f"Axis {axis!r} of {name} has size {size}, which mesh axis "
