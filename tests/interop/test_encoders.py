@@ -1,6 +1,7 @@
 """Encoders: transformers' folder -> ours -> transformers' folder, byte by byte."""
 
 import numpy as np
+import parity_table
 import pytest
 import safetensors.numpy
 import test_parity_encoders as encoders
@@ -13,7 +14,7 @@ from t5x_like.interop.importing import import_model
 
 
 @pytest.mark.parametrize("name", encoders.CASES)
-def test_a_folder_comes_back_as_it_was(name, tmp_path):
+def test_a_folder_comes_back_as_it_was(name, tmp_path, update_golden):
   case = encoders.CASES[name]
   source, run, back = tmp_path / "source", tmp_path / "run", tmp_path / "back"
   encoders.parity.randomized(case.theirs()).save_pretrained(source)
@@ -29,6 +30,7 @@ def test_a_folder_comes_back_as_it_was(name, tmp_path):
     np.testing.assert_array_equal(after[key], before[key], err_msg=key)
   _, loaded = case.model.from_pretrained(back, output_loading_info=True)
   assert not loaded["missing_keys"] and not loaded["unexpected_keys"]
+  parity_table.note(update_golden, name, trip="yes")
 
 
 def test_layers_that_share_nothing_are_refused(tmp_path):
