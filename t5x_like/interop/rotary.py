@@ -6,6 +6,8 @@ You are in: t5x_like/interop, pure part. transformers 5 says base and part in
 
 from __future__ import annotations
 
+import math
+
 from t5x_like.interop.attributes import Attributes
 
 
@@ -48,6 +50,19 @@ def whole(attributes: Attributes) -> float:
       "ours computes partial_rotary_factor=1.0 alone. Such a model cannot be imported."
     )
   return base
+
+
+def part_of(head_dim: int, dims: int) -> float:
+  """The part of a head that is rotated, such that int(head_dim * part), which is what
+  classes rotate, is dims: 44 * (30 / 44) is a little less than 30.
+
+  >>> part_of(96, 24)
+  0.25
+  >>> int(44 * (30 / 44)), int(44 * part_of(44, 30))
+  (29, 30)
+  """
+  part = dims / head_dim
+  return part if int(head_dim * part) == dims else math.nextafter(part, 1.0)
 
 
 def written(base: float, part: float = 1.0) -> dict:

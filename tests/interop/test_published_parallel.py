@@ -3,7 +3,10 @@ published on the hub: see test_published.py."""
 
 import pytest
 
+from models.families.gpt_j import codegen
+from models.families.gpt_neox import gpt_neox
 from models.families.llama import llama
+from models.families.nemotron4 import nemotron4
 from models.zoo import ZOO
 from t5x_like.interop import hf
 from t5x_like.interop.formats.index import FORMATS
@@ -295,6 +298,24 @@ def test_a_falcon_may_have_groups_of_queries_behind_one_norm():
   assert format.model_type == "falcon" and config["num_ln_in_parallel_attn"] == 1
 
 
+NEMOTRON = {"hidden": 96, "kv_heads": 2}
+
+
+# 44 * (30 / 44) is less than 30, and classes round down.
+@pytest.mark.parametrize("build, more", [(gpt_neox, {}), (nemotron4, NEMOTRON)])
+def test_any_part_of_a_head_can_be_written(build, more):
+  spec = build(dim=88, heads=2, layers=2, vocab=64, rotary_dim=30, **more)
+  _, config = hf.fitting(spec, FORMATS)
+  assert int(44 * config["partial_rotary_factor"]) == 30
+
+
+def test_heads_that_make_no_four_groups_are_written_as_gpt_j_alone():
+  spec = codegen(dim=60, heads=6, layers=2, vocab=64, rotary_dim=4)
+  assert hf.fitting(spec, FORMATS)[0].model_type == "gptj"
+  with pytest.raises(ValueError, match="has no class in transformers"):
+    hf.fitting(spec, FORMATS, "codegen")
+
+
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
 
 
@@ -308,6 +329,7 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
     ("gpt_j/6b", {"rotary": False}, "rotary=False changes"),
     ("gpt_j/6b", {"activation_function": "gelu"}, "activation_function='gelu' changes"),
     ("codegen/350m", {"n_inner": 2048}, "n_inner=2048 changes"),
+    ("codegen/350m", {"n_head": 6}, "n_head=6 must be a multiple of 4"),
     ("falcon/7b", {"alibi": True}, "alibi=True changes"),
     ("falcon/7b", {"multi_query": False}, "multi_query=False changes"),
     ("falcon/7b", {"parallel_attn": False}, "parallel_attn=False changes"),

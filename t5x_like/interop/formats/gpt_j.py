@@ -34,7 +34,13 @@ def read(attributes: Attributes, stored: Collection[str]) -> Made:
 
 
 def read_codegen(attributes: Attributes, stored: Collection[str]) -> Made:
-  return Made(codegen, _sizes(attributes))
+  sizes = _sizes(attributes)
+  if sizes["heads"] % GROUPS:
+    raise ValueError(
+      f"config.json: n_head={sizes['heads']} must be a multiple of {GROUPS}, the groups "
+      "of CodeGen's fused tensor. 'gptj' computes the same with any number of heads."
+    )
+  return Made(codegen, sizes)
 
 
 def _sizes(attributes: Attributes) -> dict:

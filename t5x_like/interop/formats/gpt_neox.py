@@ -23,7 +23,7 @@ from t5x_like.interop.names import (
   norm,
   outside,
 )
-from t5x_like.interop.rotary import rotated, written
+from t5x_like.interop.rotary import part_of, rotated, written
 
 
 def read(attributes: Attributes, stored: Collection[str]) -> Made:
@@ -59,7 +59,7 @@ def write(spec: Decoder) -> dict:
   block = spec.decoder.blocks[0]
   attention = block.attention
   base, dims = attention.position.rope.base, attention.position.dims
-  positions = written(base, dims / attention.head_dim)
+  positions = written(base, part_of(attention.head_dim, dims))
   return positions | {
     "rotary_emb_base": base,
     "rotary_pct": positions["partial_rotary_factor"],

@@ -22,7 +22,7 @@ from t5x_like.interop.names import (
   outside,
   projections,
 )
-from t5x_like.interop.rotary import rotated, written
+from t5x_like.interop.rotary import part_of, rotated, written
 
 
 def read(attributes: Attributes, stored: Collection[str]) -> Made:
@@ -58,7 +58,8 @@ def write(spec: Decoder) -> dict:
   block = spec.decoder.blocks[0]
   attention = block.attention
   rotary = attention.position
-  return written(rotary.rope.base, rotary.dims / attention.head_dim) | {
+  part = part_of(attention.head_dim, rotary.dims)
+  return written(rotary.rope.base, part) | {
     "hidden_size": spec.dim,
     "intermediate_size": block.ffn.hidden,
     "num_attention_heads": attention.heads,
