@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from models.families.alphacode import alphacode
 from models.families.cpm2 import cpm2
-from models.families.glm import glm_130b
+from models.families.glm import glm, glm_130b
 from models.families.lamda import lamda
 from models.families.t5 import t5
 from models.families.transformer import transformer
@@ -145,6 +145,28 @@ LAMDA = Family(
   },
 )
 
+# Names are the released models' sizes. GLM's own vocabularies are BERT's and GPT-2's with
+# a few special tokens, padded to a multiple of 128.
+GPT2_VOCABULARY = dict(length=1024, vocab=50_304)
+GLM = Family(
+  name="glm",
+  kind=PREFIX_DECODER,
+  paper="arXiv:2103.10360",
+  year=2021,
+  build=glm,
+  counted=TIED,
+  reference="NumPy, after the paper",
+  sizes={
+    "tiny": (None, dict(dim=32, heads=2, layers=2, vocab=512)),
+    "base": (None, dict(dim=768, heads=12, layers=12)),
+    "large": (None, dict(dim=1024, heads=16, layers=24)),
+    "410m": (None, dict(dim=1024, heads=16, layers=30)),
+    "515m": (None, dict(dim=1152, heads=18, layers=30)),
+    "2b": (None, dict(dim=2048, heads=32, layers=36) | GPT2_VOCABULARY),
+    "10b": (None, dict(dim=4096, heads=64, layers=48) | GPT2_VOCABULARY),
+  },
+)
+
 GLM_130B = Family(
   name="glm_130b",
   kind=PREFIX_DECODER,
@@ -152,6 +174,7 @@ GLM_130B = Family(
   year=2022,
   build=glm_130b,
   counted=TIED,
+  reference="NumPy, after the paper",
   sizes={
     "tiny": (None, dict(dim=32, hidden=88, heads=2, layers=2, vocab=512)),
     "130b": (None, dict(dim=12_288, hidden=32_768, heads=96, layers=70)),
@@ -166,5 +189,6 @@ VARIANTS = (
   CODET5_PLUS,
   ALPHACODE,
   LAMDA,
+  GLM,
   GLM_130B,
 )

@@ -4,6 +4,7 @@ spec       architectures as immutable values: walk, rewrite, swap, fold
 param      parameters are declared by layers and drawn in one place
 dense      the one seam between activations and weights
 norm, ffn, position, yarn, mask, embed    one concept a file
+block_positions                           GLM: where in its span a token stands
 attend     how scores are computed on each kind of hardware
 attention  projections around `attend`, with an explicit cache
 latent, query_layer                       other ways to ask, or to keep keys and values

@@ -39,6 +39,8 @@ class Context:
 
   segments_BT: 0 on padding; positions attend within equal segments only.
   positions_BT: position of a token in its document.
+  block_positions_BT: position of a token in the span that it helps to fill in, 0 outside
+    of spans (GLM's `*_block_positions` of the batch), or None.
   prefix_BT: 1 where a prefix-LM sees in both directions (T5X's
     `decoder_causal_attention`), None elsewhere.
   index_B: while decoding, the row index at which this call's tokens are written to the
@@ -55,6 +57,7 @@ class Context:
   execution: Execution = Execution()
   segments_BT: jax.Array
   positions_BT: jax.Array
+  block_positions_BT: jax.Array | None = None
   prefix_BT: jax.Array | None = None
   tokens_BT: jax.Array | None = None
   domains_BT: jax.Array | None = None

@@ -9,13 +9,12 @@ Shapes: B batch, T tokens, D embed, V vocab.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from models.components.context import unconstrained
+from models.components.context import Context
 from models.components.param import Constant, FanIn, Normal, declare
 from models.components.position import Learned, Sinusoidal
 from models.components.spec import spec
@@ -51,26 +50,23 @@ class EmbedLayer(nnx.Module):
     self.types = declare(shape, axes, Normal(std=spec.std)) if spec.types else None
     self.norm = spec.norm.build(dim) if spec.norm else None
 
-  def __call__(
-    self,
-    tokens_BT: jax.Array,
-    positions_BT: jax.Array,
-    dtype: object,
-    types_BT: jax.Array | None = None,
-    constrain: Callable = unconstrained,
-  ) -> jax.Array:
-    """Without `types_BT`, every token is of type 0."""
+  def __call__(self, tokens_BT: jax.Array, ctx: Context) -> jax.Array:
+    """Without types in `ctx`, every token is of type 0."""
     # Rows are looked up where the table's columns are, and brought together afterwards:
     # left to itself, XLA looks up every row of the batch on every device.
-    x_BTD = constrain(self.vectors(tokens_BT), ("batch", "length", "features"))
+    x_BTD = ctx.constrain(self.vectors(tokens_BT), ("batch", "length", "features"))
     if self.scale != 1.0:
       x_BTD = x_BTD * self.scale
     if self.position is not None:
-      x_BTD = x_BTD + self.position(positions_BT)
+      x_BTD = x_BTD + self.places(ctx)
     if self.types is not None:
-      x_BTD = x_BTD + self.types[...][0 if types_BT is None else types_BT]
-    x_BTD = x_BTD.astype(dtype)
+      x_BTD = x_BTD + self.types[...][0 if ctx.types_BT is None else ctx.types_BT]
+    x_BTD = x_BTD.astype(jnp.dtype(ctx.execution.compute_dtype))
     return x_BTD if self.norm is None else self.norm(x_BTD)
+
+  def places(self, ctx: Context) -> jax.Array:
+    """Vectors of where tokens stand, [B, T, D]."""
+    return self.position(ctx.positions_BT)
 
   def vectors(self, tokens_BT: jax.Array) -> jax.Array:
     """The tokens' own vectors, as wide as the residual stream."""

@@ -9,11 +9,9 @@ Shapes: B batch, T tokens, V vocab, D embed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 
-from models.components.context import unconstrained
+from models.components.context import Context
 from models.components.dense import Dense
 from models.components.embed import Embed, EmbedLayer
 from models.components.param import Normal, declare, relabeled
@@ -75,13 +73,5 @@ class NarrowEmbedLayer(EmbedLayer):
     relabeled(self, {"embed": "latent"})
     self.widen = Dense({"latent": spec.width}, {"embed": dim}, bias=True)
 
-  def __call__(
-    self,
-    tokens_BT: jax.Array,
-    positions_BT: jax.Array,
-    dtype: object,
-    types_BT: jax.Array | None = None,
-    constrain: Callable = unconstrained,
-  ) -> jax.Array:
-    x = super().__call__(tokens_BT, positions_BT, dtype, types_BT, constrain)
-    return self.widen(x)
+  def __call__(self, tokens_BT: jax.Array, ctx: Context) -> jax.Array:
+    return self.widen(super().__call__(tokens_BT, ctx))

@@ -5,8 +5,8 @@ is; `build()` gives an NNX module whose parameters are declared, not drawn. Bind
 with `param.bind(module, params)` inside a traced function, then call it.
 
 Batches use T5X's names: encoder_input_tokens, decoder_input_tokens and, for both,
-*_segment_ids, *_positions, *_token_types (all int32 [B, T]; segment 0 is padding), and
-decoder_causal_attention for prefix language models. A missing *_segment_ids means that
+*_segment_ids, *_positions, *_block_positions, *_token_types (all int32 [B, T]; segment 0
+is padding), and decoder_causal_attention for prefix language models. A missing *_segment_ids means that
 every token counts, a missing *_positions that positions are row indices.
 
 Shapes: B batch, T tokens, D embed, V vocab.
@@ -122,6 +122,7 @@ class LanguageModel(nnx.Module):
       execution=run.execution,
       segments_BT=batch.get(f"{side}_segment_ids", jnp.ones_like(tokens)),
       positions_BT=batch.get(f"{side}_positions", rows),
+      block_positions_BT=batch.get(f"{side}_block_positions"),
       tokens_BT=tokens,
       domains_BT=batch.get(f"{side}_domain_ids"),
       types_BT=batch.get(f"{side}_token_types"),
@@ -134,10 +135,7 @@ class LanguageModel(nnx.Module):
     )
 
   def _embed(self, tokens_BT: jax.Array, ctx: Context) -> jax.Array:
-    dtype = jnp.dtype(ctx.execution.compute_dtype)
-    x_BTD = self.token_embedder(
-      tokens_BT, ctx.positions_BT, dtype, ctx.types_BT, ctx.constrain
-    )
+    x_BTD = self.token_embedder(tokens_BT, ctx)
     x_BTD = ctx.constrain(x_BTD, ("batch", "length", "embed"))
     return ctx.drop(x_BTD, "embed")
 

@@ -8,7 +8,9 @@ import jax
 import numpy as np
 import pytest
 import test_contract as contract
+import test_oracles_mixtures as pieces
 import torch
+from scipy.special import softmax
 
 from models.components.param import FanAverage, bind, count, declarations
 from models.families.t5 import t5
@@ -33,6 +35,13 @@ LOGITS = 2e-5  # of the largest one: float32 sums in another order
     ("alphacode/41b", 41.1e9, 0.01),
     # The released code ties the head, the published number does not say.
     ("glm_130b/130b", 130e9, 0.012),
+    # The released models are named after these, rounded.
+    ("glm/base", 110e6, 0.01),
+    ("glm/large", 335e6, 0.001),
+    ("glm/410m", 410e6, 0.001),
+    ("glm/515m", 515e6, 0.001),
+    ("glm/2b", 2e9, 0.04),
+    ("glm/10b", 10e9, 0.012),
   ],
 )
 def test_counts_are_the_published_ones_as_far_as_those_are_exact(
@@ -153,6 +162,40 @@ def test_a_layer_of_glm_130b_is_its_formula():
   theirs = x @ params["token_embedder"]["embedding"].T
   ours = contract.forward(spec)(params, data)
   assert np.abs(ours - theirs).max() <= LOGITS * np.abs(theirs).max()
+
+
+def test_a_token_of_glm_stands_at_two_positions():
+  """Figure 2 of the paper: part A in both directions, two blanks in turn, in NumPy."""
+  spec = ZOO["glm/tiny"].spec()
+  params, tokens = pieces.values(spec), pieces.tokens_of(spec)
+  a, spans = 14, ((9, 6), (4, 4))  # tokens of part A; place of each mask, tokens in it
+  positions = np.concatenate([np.arange(a), *(np.full(n, at) for at, n in spans)])
+  inside = np.concatenate([np.zeros(a, int), *(np.arange(1, n + 1) for _, n in spans)])
+  before = np.int32(np.arange(pieces.LENGTH) < a)
+  x = params["token_embedder/embedding"][tokens]
+  x = x + params["token_embedder/position/embedding"][positions]
+  x = x + params["token_embedder/block/embedding"][inside]
+  sees = np.tri(pieces.LENGTH, dtype=bool) | (before[:, None] * before > 0)
+  for at in range(2):
+    layer = pieces.Layer(params, "decoder/blocks_0", at)
+    h = pieces.layer_norm(x, layer, "attention_norm")
+    q, k, v = (pieces.projected(h, layer, name) for name in ("query", "key", "value"))
+    scores = np.where(sees, np.einsum("tnh,snh->nts", q, k) / 4, -np.inf)
+    y = np.einsum("nts,snh->tnh", softmax(scores, axis=-1), v)
+    x = x + pieces.put_out(y, layer)
+    h = pieces.layer_norm(x, layer, "ffn_norm")
+    up = h @ layer["ffn/up/kernel"] + layer["ffn/up/bias"]
+    up = up / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (up + 0.044715 * up**3)))
+    x = x + up @ layer["ffn/down/kernel"] + layer["ffn/down/bias"]
+  final = pieces.Layer({f"x/{k}": v[None] for k, v in params.items()}, "x", 0)
+  x = pieces.layer_norm(x, final, "decoder/final_norm")
+  rows = {
+    "decoder_positions": positions[None],
+    "decoder_block_positions": inside[None],
+    "decoder_causal_attention": before[None],
+  }
+  ours = pieces.logits_of(spec, params, tokens, **rows)
+  pieces.assert_close(ours, x @ params["token_embedder/embedding"].T)
 
 
 def test_xavier_normal_counts_both_sides():
