@@ -1,7 +1,12 @@
 """gin_configs/objectives/: every file builds, and the lengths it states fit."""
 
 import ast
+import hashlib
+import json
+import os
 import re
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -59,27 +64,60 @@ def lengths(name):
   return ast.literal_eval(re.search(r"Lengths(?: that fit)?: (\{.*?\})", comment)[1])
 
 
+def made(objective, sizes, seed):
+  """What the objective makes of random ids; the random numbers belong to the example."""
+  rng = np.random.default_rng(seed)
+  chunk = objective.chunk(sizes, IDS) or 300
+  example = {
+    field: rng.integers(3, 900, chunk).astype(np.int32) for field in objective.fields
+  }
+  if "sentence_starts" in example:
+    example["sentence_starts"] = (np.arange(chunk) % 20 == 0).astype(np.int32)
+  return objective(example, rng, IDS, sizes)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_examples_of_the_stated_lengths_fill_rows_of_the_layout(name):
   sizes = lengths(name)
   for leaf in task(name).leaves:
     layout, objective = leaf.layout, leaf.objective
     blank = {key: value.shape for key, value in layout.row([], sizes, True).items()}
-    chunk = objective.chunk(sizes, IDS) or 300
-    assert chunk > 1
+    assert (objective.chunk(sizes, IDS) or 300) > 1
     if not set(objective.fields) <= PLAIN:
       continue
     for seed in range(3):
-      rng = np.random.default_rng(seed)
-      example = {
-        field: rng.integers(3, 900, chunk).astype(np.int32)
-        for field in objective.fields
-      }
-      if "sentence_starts" in example:
-        example["sentence_starts"] = (np.arange(chunk) % 20 == 0).astype(np.int32)
-      made = objective(example, rng, IDS, sizes)
-      row = layout.row([made], sizes, False)
+      row = layout.row([made(objective, sizes, seed)], sizes, False)
       assert {key: value.shape for key, value in row.items()} == blank
+
+
+def digests():
+  """A hash of three examples of every file whose fields are plain ids."""
+  found = {}
+  for name in FILES:
+    total = hashlib.sha256()
+    for leaf in task(name).leaves:
+      if set(leaf.objective.fields) <= PLAIN:
+        for seed in range(3):
+          example = made(leaf.objective, lengths(name), seed)
+          for key in sorted(example):
+            total.update(key.encode() + np.asarray(example[key]).tobytes())
+    found[name] = total.hexdigest()
+  return found
+
+
+def test_every_objective_makes_the_same_in_another_process():
+  """As a worker would: a process of its own, with other hashes of strings."""
+  program = "import json, test_objective_files as t; print(json.dumps(t.digests()))"
+  done = subprocess.run(
+    [sys.executable, "-c", program],
+    env=os.environ | {"PYTHONHASHSEED": "7"},
+    cwd=Path(__file__).parent,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  theirs = json.loads(done.stdout.splitlines()[-1])
+  assert len(theirs) == len(FILES) and theirs == digests()
 
 
 @pytest.mark.parametrize("name", FILES)
