@@ -6,6 +6,7 @@ compared in tests/models/test_oracles_variants.py.
 
 from __future__ import annotations
 
+from models.families.alexatm import alexatm
 from models.families.alphacode import alphacode
 from models.families.cpm2 import cpm2
 from models.families.glm import glm, glm_130b
@@ -130,6 +131,23 @@ ALPHACODE = Family(
   },
 )
 
+ALEXATM = Family(
+  name="alexatm",
+  kind=ENCODER_DECODER,
+  paper="arXiv:2208.01448",
+  year=2022,
+  build=alexatm,
+  counted=ALL,
+  reference="a transformers.MBartForConditionalGeneration with three tables",
+  sizes={
+    "tiny": (
+      None,
+      dict(dim=32, heads=2, layers=2, decoder_layers=3, vocab=512, length=512),
+    ),
+    "20b": (None, dict(dim=4096, heads=32, layers=46, decoder_layers=32)),
+  },
+)
+
 LAMDA = Family(
   name="lamda",
   kind=CAUSAL,
@@ -188,6 +206,7 @@ VARIANTS = (
   CODET5,
   CODET5_PLUS,
   ALPHACODE,
+  ALEXATM,
   LAMDA,
   GLM,
   GLM_130B,

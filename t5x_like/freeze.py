@@ -22,7 +22,7 @@ class Freeze:
   [start, end); end None: to the end of the run.
 
   AlexaTM's encoder, inherited from a trained one, is frozen at first (Soltan et al.
-  2022, arXiv:2208.01448, section 3.2): `Freeze(pattern="encoder/.*", end=100_000)`.
+  2022, arXiv:2208.01448, section 3.2): `Freeze(pattern="encoder.*", end=100_000)`.
   Averages that an optimizer keeps see zeros meanwhile: let the learning rate rise anew
   after `end`.
   """

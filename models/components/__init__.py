@@ -12,7 +12,7 @@ relative_attention, segment_attention     Transformer-XL: scores of distances, a
 routers, expert_choice, balanced          who computes a token
 experts, grouped, moe                     mixtures: experts behind a router
 hybrid     a block with a mixture beside it
-block, stack, model                       composition
+block, stack, model, encoder, untied      composition
 execution, context                        how it runs; what travels with a batch
 flops      matrix-multiplication counts of a spec
 """

@@ -28,7 +28,7 @@ def forward_flops(model: object, *, batch: int, lengths: dict[str, int]) -> int:
   answers = decoder if hasattr(model, "decoder") else encoder
   total, declared_by_path = 0, declarations(model)
   for path, declared in declared_by_path.items():
-    tokens = encoder if path.startswith("encoder/") else answers
+    tokens = encoder if path.startswith("encoder") else answers
     if path.endswith(ONCE):
       tokens = 1
     if "/cross/key/" in path or "/cross/value/" in path:

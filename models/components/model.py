@@ -23,7 +23,7 @@ from flax import nnx
 
 from models.components.attend_ring import Ring
 from models.components.context import Context, Memory, unconstrained
-from models.components.embed import Embed, Head, HeadWeights
+from models.components.embed import Embed, EmbedLayer, Head, HeadWeights
 from models.components.execution import Execution
 from models.components.spec import spec
 from models.components.stack import Stack, cache_length
@@ -134,8 +134,10 @@ class LanguageModel(nnx.Module):
       ring=run.ring,
     )
 
-  def _embed(self, tokens_BT: jax.Array, ctx: Context) -> jax.Array:
-    x_BTD = self.token_embedder(tokens_BT, ctx)
+  def _embed(
+    self, tokens_BT: jax.Array, ctx: Context, embedder: EmbedLayer | None = None
+  ) -> jax.Array:
+    x_BTD = (embedder or self.token_embedder)(tokens_BT, ctx)
     x_BTD = ctx.constrain(x_BTD, ("batch", "length", "embed"))
     return ctx.drop(x_BTD, "embed")
 
@@ -171,7 +173,10 @@ class DecoderModel(LanguageModel):
 
 
 class EncoderDecoderModel(DecoderModel):
-  """batch -> (hidden_BTD of the decoder, aux)."""
+  """batch -> (hidden_BTD of the decoder, aux). encoder_embedder: the encoder's own
+  table, None where both sides share one."""
+
+  encoder_embedder: EmbedLayer | None = None
 
   def __init__(self, spec: EncoderDecoder):
     super().__init__(spec)
@@ -185,6 +190,6 @@ class EncoderDecoderModel(DecoderModel):
   def encode(self, batch: Batch, run: Pass = Pass()) -> tuple[Memory, dict]:
     """The encoder's output, computed once per batch or per generated sequence."""
     ctx = self._context(batch, "encoder", run)
-    x_BTD = self._embed(batch["encoder_input_tokens"], ctx)
+    x_BTD = self._embed(batch["encoder_input_tokens"], ctx, self.encoder_embedder)
     output_BSD, _, aux = self.encoder(x_BTD, ctx)
     return Memory(output_BSD=output_BSD, segments_BS=ctx.segments_BT), aux

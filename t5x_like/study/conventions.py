@@ -53,7 +53,7 @@ def parameters(model: object) -> Parameters:
   tables = sum(
     found.size
     for path, found in declared.items()
-    if path.startswith(("token_embedder/", "head/"))
+    if path.startswith(("token_embedder/", "encoder_embedder/", "head/"))
   )
   active = flops.active_parameters(model)
   nonembedding = active - tables

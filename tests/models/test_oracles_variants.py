@@ -33,6 +33,7 @@ LOGITS = 2e-5  # of the largest one: float32 sums in another order
     ("alphacode/3b", 2.8e9, 0.02),
     ("alphacode/9b", 8.7e9, 0.01),
     ("alphacode/41b", 41.1e9, 0.01),
+    ("alexatm/20b", 19.75e9, 0.002),
     # The released code ties the head, the published number does not say.
     ("glm_130b/130b", 130e9, 0.012),
     # The released models are named after these, rounded.

@@ -194,10 +194,11 @@ def result(name: str) -> Result:
   return compared(CASES[name])
 
 
-def compared(case: Case) -> Result:
-  """Both models on one batch."""
+def compared(case: Case, data: dict | None = None) -> Result:
+  """Both models on one batch, that of `batch` if none is given."""
   model = randomized(case.theirs())
-  data = batch(isinstance(case.spec, EncoderDecoder))
+  if data is None:
+    data = batch(isinstance(case.spec, EncoderDecoder))
   theirs, loss = run_theirs(model, data)
   loss.backward()
   named = {n: p.detach().numpy() for n, p in model.named_parameters()}
