@@ -12,6 +12,7 @@ PROGRAM = """
 import json, sys
 import jax
 import numpy as np
+from models.components.execution import Execution
 from models.families import llama, t5
 from models.families.mixtral import mixtral
 from partitioning.mesh import Mesh
@@ -55,18 +56,24 @@ MESHES = {
   "fsdp_tensor": Mesh(data=1, fsdp=4, tensor=2),
   "fsdp_tensor_sequence": Mesh(data=2, fsdp=2, tensor=2),
   "context": Mesh(data=2, context=4), "fsdp_context": Mesh(data=1, fsdp=4, context=2),
+  "all_to_all": Mesh(data=2, context=4),
   "expert": Mesh(data=2, fsdp=4), "expert_tensor": Mesh(data=2, fsdp=2, tensor=2),
 }
 
 def split(tree):
   return sum(not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(tree))
 
+def placed(rules):
+  if rules != "all_to_all":
+    return {"rules": rules}
+  return {"rules": "context", "execution": Execution(attention="all_to_all")}
+
 def losses(model, mesh, rules):
   both = model == "t5"
   batch = {k: v for k, v in BATCH.items() if both or k.startswith("decoder")}
   run = Run(model=MODELS[model], model_dir="x", task=SPANS if both else CAUSAL,
             lengths={"inputs": 16, "targets": 8} if both else {"targets": 8},
-            steps=10, batch=16, mesh=mesh, rules=rules, microbatches=2 if model == "moe" else 1,
+            steps=10, batch=16, mesh=mesh, **placed(rules), microbatches=2 if model == "moe" else 1,
             optimizer=optim.AdamW(learning_rate=3e-3, clip=1.0, weight_decay=0.1))
   engine = Engine(run)
   state = engine.initial_state()
@@ -103,6 +110,7 @@ CASES = (
   ("llama", "fsdp_tensor"),
   ("llama", "fsdp_tensor_sequence"),
   ("llama", "fsdp_context"),
+  ("llama", "all_to_all"),
   ("moe", "zero2"),
   ("moe", "fsdp"),
   ("moe", "context"),
@@ -163,3 +171,7 @@ def test_zero_1_and_2_split_the_optimizers_state_alone(results, case):
 def test_rows_on_several_devices_attend_by_the_ring(results, case):
   """Encoder, decoder and cross-attention; T5 with its bias of distances."""
   assert results[case]["kernels"] == ["ring"]
+
+
+def test_a_row_whose_heads_are_exchanged(results):
+  assert results["llama/all_to_all"]["kernels"] == ["all_to_all"]

@@ -14,6 +14,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from models.components.attend_all_to_all import all_to_all_kernel, all_to_all_refuses
 from models.components.attend_blockwise import SMALLEST, block, blockwise_kernel
 from models.components.attend_ring import Ring, ring_kernel
 from models.components.attend_rows import MASKED, rows_kernel
@@ -203,6 +204,7 @@ KERNELS = {
   "rows": (rows_kernel, _rows_refuses),
   "blockwise": (blockwise_kernel, _blockwise_refuses),
   "ring": (ring_kernel, _ring_refuses),
+  "all_to_all": (all_to_all_kernel, all_to_all_refuses),
   "cudnn": (_cudnn, _cudnn_refuses),
 }
 # Fastest first. cuDNN computes in 16 bits only, so on a GPU it is asked for by name.

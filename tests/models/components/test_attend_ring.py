@@ -1,4 +1,4 @@
-"""The ring beside the definition, values and gradients, on four simulated devices.
+"""The ring and the all-to-all beside the definition, on four simulated devices.
 
 In a process of its own: the number of devices is fixed when JAX starts."""
 
@@ -61,8 +61,13 @@ def both(name):
     grad = jax.grad(lambda *x: total(kernel, ring, *x), range(len(arrays)), has_aux=True)
     return jax.tree.leaves(jax.jit(grad)(*arrays))
 
-  pairs = zip(found("ring", RING), found("einsum", None), strict=True)
-  return max(float(jnp.max(jnp.abs(a - b))) for a, b in pairs)
+  expected = found("einsum", None)
+
+  def worst(kernel):
+    pairs = zip(found(kernel, RING), expected, strict=True)
+    return max(float(jnp.max(jnp.abs(a - b))) for a, b in pairs)
+
+  return {kernel: worst(kernel) for kernel in ("ring", "all_to_all")}
 
 print(json.dumps({name: both(name) for name in CASES}))
 """
@@ -81,7 +86,8 @@ def worst(root):
   return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.parametrize("kernel", ["ring", "all_to_all"])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_ring_computes_what_one_device_does(worst, name):
+def test_four_devices_compute_what_one_does(worst, name, kernel):
   # Values and gradients of about 1 in float32, summed in another order.
-  assert worst[name] < 2e-5
+  assert worst[name][kernel] < 2e-5
