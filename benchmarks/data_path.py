@@ -59,9 +59,7 @@ def main() -> None:
   options = parser.parse_args()
   data_dir = os.path.expanduser(options.data_dir)
   source = sources.Tfds("python_docs", "train").located(data_dir)
-  trained = vocab.TrainedSentencePiece(
-    "benchmark", options.vocabulary, extra_ids=200
-  )
+  trained = vocab.TrainedSentencePiece("benchmark", options.vocabulary, extra_ids=200)
   vocabulary = trained.resolve(source, data_dir=data_dir)
   texts = [record["text"] for record in source.records()]
   if options.save_text:

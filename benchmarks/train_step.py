@@ -107,59 +107,18 @@ def one(contender: str, model: str, steps: int) -> dict:
 
 def ours(model: str):
   """One call is one training step, awaited, through the library's own Engine."""
-  import jax
-  import numpy as np
+  from training import batch, engine, stepper
 
   from models.families import llama, t5
   from t5x_like import optim, schedules
-  from t5x_like.data import sources, task, vocab
-  from t5x_like.data.objectives.span_corruption import SpanCorruption
-  from t5x_like.engine import Engine
-  from t5x_like.run import Run
 
   spec = t5.t5_1_1(**T5) if model == "t5" else llama.llama(**LLAMA)
-  length = DECODER if model == "t5" else LENGTH
-  run = Run(
-    model=spec,
-    model_dir="unused",
-    task=task.Task(
-      name="none",
-      train=sources.Text("unused"),
-      vocabulary=vocab.Bytes(),
-      objective=SpanCorruption(),
-    ),
-    lengths={"targets": length},
-    steps=1,
-    batch=ROWS,
-    optimizer=optim.AdamW(learning_rate=schedules.Constant(value=1e-3), clip=None),
-  )
-  engine = Engine(run)
-  state = engine.initial_state()
-  random = np.random.default_rng(0)
-
-  def tokens(length: int) -> np.ndarray:
-    return random.integers(1, spec.vocab, (ROWS, length), dtype=np.int32)
-
-  def rows(side: str, length: int) -> dict:
-    return {
-      f"{side}_input_tokens": tokens(length),
-      f"{side}_segment_ids": np.ones((ROWS, length), np.int32),
-      f"{side}_positions": np.tile(np.arange(length, dtype=np.int32), (ROWS, 1)),
-    }
-
-  batch = rows("decoder", length) | {
-    "decoder_target_tokens": tokens(length),
-    "decoder_loss_weights": np.ones((ROWS, length), np.float32),
-  }
-  if model == "t5":
-    batch |= rows("encoder", ENCODER)
-
-  def step() -> None:
-    nonlocal state
-    state, metrics = engine.train_step(state, engine.put(batch))
-    jax.block_until_ready(metrics)
-
-  return step
+  both = {"encoder": ENCODER, "decoder": DECODER}
+  shape = dict(rows=ROWS, lengths=both if model == "t5" else {"decoder": LENGTH})
+  rate = schedules.Constant(value=1e-3)
+  optimizer = optim.AdamW(learning_rate=rate, clip=None)
+  made = engine(spec, optimizer=optimizer, **shape)
+  return stepper(made, batch(spec.vocab, **shape))
 
 
 def peer(model: str, contender: str):
