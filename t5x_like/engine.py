@@ -59,6 +59,7 @@ class Engine:
       microbatches=run.microbatches,
       ema=run.ema,
       frozen=run.frozen,
+      loss_scale=run.loss_scale,
       seed=run.seed,
       execution=run.execution,
       constrain=place.constrainer(self.mesh, self.rules.rules),
@@ -74,6 +75,7 @@ class Engine:
       self.transform,
       seed=run.seed,
       ema=run.ema is not None,
+      loss_scale=run.loss_scale,
     )
     self.shardings = self._shardings()
     self.batch_sharding = place.batch_sharding(self.mesh, self.rules.rules)

@@ -22,6 +22,9 @@ OUTSIDE = frozenset(
 # Fields, anywhere, that say where something lies: its last part alone is kept, so that
 # moving a folder is no change and taking another file is one.
 PATHS = frozenset({"path", "pattern", "restore_from"})
+# Fields that came later. Unset, they are left out: runs begun before go on, and cells of
+# studies keep their addresses.
+LATER = frozenset({"loss_scale"})
 ELSEWHERE = frozenset({"data_dir"})
 
 
@@ -31,6 +34,7 @@ def identity(run: object) -> dict[str, object]:
     field.name: _plain(getattr(run, field.name), field.name)
     for field in dataclasses.fields(run)
     if field.name not in OUTSIDE
+    and not (field.name in LATER and getattr(run, field.name) is None)
   }
 
 

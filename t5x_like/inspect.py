@@ -84,7 +84,7 @@ def memory(engine, shapes: dict[str, tuple[int, int]]) -> dict[str, int]:
   parts = {
     "parameters": bytes_of(state.params),
     "optimizer state": bytes_of(state.opt_state),
-    "averaged parameters": bytes_of(state.extra),
+    "averaged parameters": bytes_of(state.extra.get("ema", {})),
     "gradients": bytes_of(state.params),
     "activations (estimated)": activation_bytes(engine, shapes),
   }

@@ -5,6 +5,7 @@ the last line, `Rates` turns their time into speed; then `ledger.py` writes the 
 `progress.py` shows it.
 
 Definitions, per logged line, over the steps since the one before:
+  loss_scale          of the newest step (loss_scale.py)
   loss, z_loss, ...   nats per target token, weighted by target tokens
   tokens              non-padding tokens a step, of all features
   tokens_per_second   tokens * steps / seconds
@@ -28,6 +29,7 @@ import numpy as np
 from t5x_like import peaks
 
 NOT_PER_TOKEN = ("gradient_norm",)  # of the step's metrics: means over steps
+NEWEST = ("loss_scale",)  # of the last step, skipped or not
 Values = dict[str, Any]
 
 
@@ -105,7 +107,7 @@ def means(metrics: list[dict[str, np.ndarray]]) -> dict[str, float]:
   skipped = column.pop("skipped", 0 * ones)
   tokens = column.pop("target_tokens", ones)
   used = skipped == 0 if (skipped == 0).any() else ones == 1
-  values = {}
+  values = {name: float(column.pop(name)[-1]) for name in NEWEST if name in column}
   for name, numbers in column.items():
     weights = ones if name in NOT_PER_TOKEN else np.maximum(tokens, 1e-9)
     values[name] = float(np.average(numbers[used], weights=weights[used]))

@@ -14,7 +14,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-PEAKS = {  # device_kind: (bfloat16, float32) in FLOP/s for one JAX device
+PEAKS = {  # device_kind: (16 bits, float32) in FLOP/s for one JAX device
   "NVIDIA A10": (125e12, 62.5e12),
   "NVIDIA A10G": (70e12, 35e12),
   "NVIDIA A100": (312e12, 156e12),
@@ -46,7 +46,7 @@ def peak(*, device_kind: str, dtype: str, devices: int) -> float | None:
   name = max((n for n in PEAKS if _is(device_kind, n)), key=len, default=None)
   if name is None:
     return None
-  return PEAKS[name][0 if dtype == "bfloat16" else 1] * devices
+  return PEAKS[name][1 if dtype == "float32" else 0] * devices
 
 
 def _is(device_kind: str, name: str) -> bool:

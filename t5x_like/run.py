@@ -17,6 +17,7 @@ from partitioning.mesh import Mesh
 from partitioning.rules import Rules, Scheme, resolve
 from t5x_like.data.stages import Settled, settle
 from t5x_like.freeze import Freeze
+from t5x_like.loss_scale import Dynamic
 from t5x_like.losses import CrossEntropy
 
 part = dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,7 @@ class Run:
   `model` is what is trained. stages: what changes the task,
   the lengths or the batch from some step on, `stages.Stage(start=1000, batch=64)`.
   frozen: parameters that keep their values, `freeze.Freeze(pattern="encoder/.*")`.
+  loss_scale: how the loss is scaled in float16, `loss_scale.Dynamic()`.
   """
 
   model: object
@@ -140,6 +142,7 @@ class Run:
   swaps: tuple[Swap, ...] | dict[str, object] = ()
   stages: tuple[object, ...] = ()
   frozen: tuple[Freeze, ...] = ()
+  loss_scale: Dynamic | None = None
   restore_from: str | None = None
   execution: Execution = Execution()
   mesh: Mesh = Mesh()
@@ -163,6 +166,7 @@ class Run:
     if not self.model_dir:
       raise ValueError("MODEL_DIR is empty; name the folder that the run writes to.")
     resolve(self.rules)
+    _check_precision(self)
     model = self.model
     swaps = self.swaps
     if isinstance(swaps, dict):
@@ -192,6 +196,16 @@ def _check_kinds(run: Run) -> None:
     value = getattr(run, name)
     if not hasattr(value, ability):
       raise ValueError(f"Run.{name}={value!r} is no {name}; {remedy}.")
+
+
+def _check_precision(run: Run) -> None:
+  half = run.execution.compute_dtype == "float16"
+  trains = run.steps > 0
+  if half and trains and run.loss_scale is None:
+    raise ValueError(
+      "ACTIVATION_DTYPE='float16' needs a scaled loss, or small gradients vanish; set "
+      "run.Run.loss_scale = @loss_scale.Dynamic(), or use 'bfloat16'."
+    )
 
 
 def _check_lengths(lengths: dict[str, int]) -> None:

@@ -13,13 +13,15 @@ import jax.numpy as jnp
 import optax
 
 from models.components import param
+from t5x_like.loss_scale import Dynamic
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainState:
   """step: int32 scalar, finished steps. params: nested dict of float32 arrays.
 
-  opt_state: optax's. extra: {"ema": params} when the run averages its parameters.
+  opt_state: optax's. extra: {"ema": params} when the run averages its parameters, and
+  {"loss_scale": `loss_scale.Scale`} when it scales its loss.
   """
 
   step: jax.Array
@@ -39,9 +41,12 @@ def initial(
   *,
   seed: int,
   ema: bool,
+  loss_scale: Dynamic | None = None,
 ) -> TrainState:
   """The state before the first step. Trace it: `jax.jit(..., out_shardings=...)`."""
   params = param.draw(declared, seed=seed)
   # A copy: the two trees must not share buffers, or neither could be donated.
   extra = {"ema": jax.tree.map(jnp.copy, params)} if ema else {}
+  if loss_scale is not None:
+    extra["loss_scale"] = loss_scale.start()
   return TrainState(jnp.zeros((), jnp.int32), params, transform.init(params), extra)

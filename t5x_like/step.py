@@ -21,6 +21,7 @@ from models.components.execution import Execution
 from models.components.model import Pass
 from t5x_like import freeze, optim
 from t5x_like.freeze import Freeze
+from t5x_like.loss_scale import Dynamic
 from t5x_like.losses import CrossEntropy
 from t5x_like.state import TrainState
 
@@ -35,7 +36,7 @@ class Plan:
   module: the model with declared parameters. transform: optax, without clipping.
   clip: limit on the global gradient norm. microbatches: slices of the batch whose
   gradients are summed before one update. ema: decay of the averaged parameters. frozen:
-  parameters that stay as they are.
+  parameters that stay as they are. loss_scale: the rule by which the loss is scaled.
   pin: places a tree of gradients on the mesh.
   constrain, batch_shards, ring: see `models.components.model.Pass`.
   """
@@ -47,6 +48,7 @@ class Plan:
   microbatches: int = 1
   ema: float | None = None
   frozen: tuple[Freeze, ...] = ()
+  loss_scale: Dynamic | None = None
   seed: int = 0
   execution: Execution = Execution()
   constrain: Callable = unconstrained
@@ -98,18 +100,38 @@ def _parts_as_rows(x_BT: jax.Array, parts: int) -> jax.Array:
 
 
 def gradients(
-  plan: Plan, params: dict, batch: Batch, key: jax.Array | None
+  plan: Plan,
+  params: dict,
+  batch: Batch,
+  key: jax.Array | None,
+  scale: jax.Array | None = None,
 ) -> tuple[dict, Metrics]:
-  """Summed gradients over the batch, in `microbatches` slices one after another."""
-  whole = jax.grad(lambda p, b, k: objective(plan, p, b, k), has_aux=True)
+  """Summed gradients over the batch, in `microbatches` slices one after another.
+
+  scale: what the loss is multiplied by and the sums are divided by again.
+  """
+
+  def scaled(params, batch, key):
+    total, sums = objective(plan, params, batch, key)
+    return total if scale is None else total * scale, sums
 
   def grad(params, batch, key):
-    found, sums = whole(params, batch, key)
+    found, sums = jax.grad(scaled, has_aux=True)(params, batch, key)
     return plan.pin(found), sums
 
   if plan.microbatches == 1:
-    return grad(params, batch, key)
-  count = plan.microbatches
+    found, sums = grad(params, batch, key)
+  else:
+    found, sums = _accumulated(plan.microbatches, plan.pin, grad, params, batch, key)
+  if scale is not None:
+    found = jax.tree.map(lambda g: g / scale, found)
+  return found, sums
+
+
+def _accumulated(
+  count: int, pin: Callable, grad: Callable, params, batch, key
+) -> tuple:
+  """What `grad` returns, summed over `count` slices of the batch."""
 
   def slices(x: jax.Array) -> jax.Array:
     # Slice i takes rows i, i + count, ...: an equal share of every device's rows.
@@ -120,7 +142,7 @@ def gradients(
     micro_key = None if key is None else jax.random.fold_in(key, number)
     new = grad(params, micro, micro_key)
     sums = jax.tree.map(jnp.add, total, new)
-    return (plan.pin(sums[0]), sums[1]), None
+    return (pin(sums[0]), sums[1]), None
 
   pieces = (jnp.arange(count), jax.tree.map(slices, batch))
   first = jax.eval_shape(grad, params, jax.tree.map(lambda x: x[0], pieces[1]), key)
@@ -133,11 +155,14 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
   """One update. Metrics are scalars: loss in nats per weighted token, and so on.
 
-  A step whose loss or gradient is not finite changes nothing but the step counter, and
-  reports `skipped` = 1: NaN must never reach parameters or a checkpoint.
+  A step whose loss or gradient is not finite changes nothing but the step counter and
+  the loss scale, and reports `skipped` = 1: NaN must never reach parameters or a
+  checkpoint.
   """
   key = jax.random.fold_in(jax.random.key(plan.seed), state.step)
-  grads, sums = gradients(plan, state.params, batch, key)
+  scaling = state.extra.get("loss_scale")
+  scale = None if scaling is None else scaling.scale
+  grads, sums = gradients(plan, state.params, batch, key, scale)
   weight = jnp.maximum(sums["weight"], 1.0)
   grads = jax.tree.map(lambda g: g / weight, grads)
   grads = freeze.still(plan.frozen, grads, state.step)
@@ -157,6 +182,10 @@ def train_step(
     "gradient_norm": norm,
     "skipped": 1.0 - finite.astype(jnp.float32),
   }
+  if plan.loss_scale is not None:
+    # Not selected: an overflow is what it learns from.
+    extra = extra | {"loss_scale": plan.loss_scale.update(scaling, finite)}
+    metrics["loss_scale"] = scale
   return TrainState(state.step + 1, params, opt_state, extra), metrics
 
 

@@ -84,6 +84,8 @@ class _Loop:
         state, new = self.engine.train_step(state, self.engine.put(batch))
         if previous is not None:
           jax.block_until_ready(previous)
+          if run.loss_scale is not None:
+            run.loss_scale.check(previous)
         previous = new
         window.add(new)
         if new_stage:

@@ -369,7 +369,7 @@ def test_a_wrong_value_is_reported_where_it_was_written(tmp_path):
     ("TASK = python_docs", "set MIXTURE_OR_TASK_NAME"),
     ("MODEL = small", "give a file of gin_configs/models/"),
     ("OPTIMIZER = adam", "set OPTIMIZER"),
-    ("ACTIVATION_DTYPE = float8", "use 'float32' or 'bfloat16'"),
+    ("ACTIVATION_DTYPE = float8", "use one of float32, bfloat16, float16"),
   ],
 )
 def test_a_value_out_of_range_says_the_rule(binding, words):

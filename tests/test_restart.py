@@ -21,6 +21,7 @@ from t5x_like.checkpoint import Checkpointer
 from t5x_like.data import layouts, sources, task, vocab
 from t5x_like.data.objectives.causal_lm import CausalLM
 from t5x_like.engine import Engine
+from t5x_like.loss_scale import Dynamic
 from t5x_like.run import Run
 
 random = np.random.default_rng(0)
@@ -40,13 +41,14 @@ rules, folder = sys.argv[2:]
 engine = Engine(Run(
   model=MODEL, model_dir="x", task=TASK, lengths={"targets": 8}, steps=10, batch=8,
   mesh=MESHES[rules], rules=rules, ema=0.9,
+  loss_scale=Dynamic(initial=8.0, period=2),
   optimizer=optim.AdamW(learning_rate=3e-3, clip=1.0)))
 
 def five(state):
   found = []
   for _ in range(5):
     state, metrics = engine.train_step(state, engine.put(batch))
-    found.append(float(metrics["loss"]))
+    found += [float(metrics["loss"]), float(metrics["loss_scale"])]
   return state, found
 
 if rules == "fsdp":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+DTYPES = ("float32", "bfloat16", "float16")
 REMAT = ("none", "full", "dots")
 
 
@@ -16,7 +17,8 @@ class Execution:
   """How to run a model.
 
   compute_dtype: dtype of activations and of weights inside matrix products. Softmax,
-    norms, router and loss are float32 whatever it is; parameters stay float32.
+    norms, router and loss are float32 whatever it is; parameters stay float32. The
+    gradients of "float16" need a loss scale.
   scan: loop over equal layers with `lax.scan` (compile once) or unroll them.
   remat: what the backward pass recomputes: "none", "full" (every block from its input),
     "dots" (all but the outputs of matrix products).
@@ -30,10 +32,10 @@ class Execution:
   attention: str = "auto"
 
   def __post_init__(self):
-    if self.compute_dtype not in ("float32", "bfloat16"):
+    if self.compute_dtype not in DTYPES:
       raise ValueError(
         f"Execution.compute_dtype={self.compute_dtype!r} is not supported; "
-        "use 'float32' or 'bfloat16'."
+        f"use one of {', '.join(DTYPES)}."
       )
     if self.remat not in REMAT:
       raise ValueError(
