@@ -125,6 +125,8 @@ class Run:
   `model` is what is trained. stages: what changes the task,
   the lengths or the batch from some step on, `stages.Stage(start=1000, batch=64)`.
   frozen: parameters that keep their values, `freeze.Freeze(pattern="encoder/.*")`.
+  parametrisation: how model and optimizer follow a smaller one that was tuned,
+  `parametrisation.MuP(base=...)`; it rewrites both here, after swaps.
   loss_scale: how the loss is scaled in float16, `loss_scale.Dynamic()`.
   """
 
@@ -142,6 +144,7 @@ class Run:
   swaps: tuple[Swap, ...] | dict[str, object] = ()
   stages: tuple[object, ...] = ()
   frozen: tuple[Freeze, ...] = ()
+  parametrisation: object = None
   loss_scale: Dynamic | None = None
   restore_from: str | None = None
   execution: Execution = Execution()
@@ -174,8 +177,13 @@ class Run:
     for swap in swaps:
       model = swap(model)
     put = lambda name, value: object.__setattr__(self, name, value)
+    if self.parametrisation is not None:
+      put("optimizer", self.parametrisation.optimizer(model, self.optimizer))
+      model = self.parametrisation.rewrite(model)
     put("model", model)
-    put("swaps", ())  # applied once: `dataclasses.replace` must not do it again
+    # Applied once: `dataclasses.replace` must not do it again.
+    put("swaps", ())
+    put("parametrisation", None)
     put("model_dir", os.path.expanduser(self.model_dir))
     put("data_dir", os.path.expanduser(self.data_dir))
 
@@ -196,6 +204,11 @@ def _check_kinds(run: Run) -> None:
     value = getattr(run, name)
     if not hasattr(value, ability):
       raise ValueError(f"Run.{name}={value!r} is no {name}; {remedy}.")
+  if run.parametrisation is not None and not hasattr(run.parametrisation, "rewrite"):
+    raise ValueError(
+      f"Run.parametrisation={run.parametrisation!r} is none; use None, or "
+      "@parametrisation.MuP() with its base."
+    )
 
 
 def _check_precision(run: Run) -> None:

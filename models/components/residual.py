@@ -66,6 +66,33 @@ class DeepNormBlockLayer(BlockLayer):
 
 
 @spec
+class ScaledBlock(Block):
+  """x + branch * f(norm(x)) (Dey et al. 2025, arXiv:2505.01618, table 1).
+
+  branch: 1 / layers, or a small model's layers divided by this one's.
+  """
+
+  branch: float
+
+  def build(self, dim: int) -> ScaledBlockLayer:
+    return ScaledBlockLayer(self, dim)
+
+
+class ScaledBlockLayer(BlockLayer):
+  """The parts of `Block`."""
+
+  def __init__(self, spec: ScaledBlock, dim: int):
+    super().__init__(spec, dim)
+    self.branch = spec.branch
+
+  def residual(
+    self, x_BTD: jax.Array, name: str, part: Part, ctx: Context
+  ) -> tuple[jax.Array, object]:
+    y_BTD, rest = part(getattr(self, f"{name}_norm")(x_BTD))
+    return x_BTD + self.branch * ctx.drop(y_BTD, name), rest
+
+
+@spec
 class SandwichBlock(Block):
   """x + norm'(f(norm(x))) (CogView, Ding et al. 2021, arXiv:2105.13290, section 2.4)."""
 
