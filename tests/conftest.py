@@ -42,6 +42,20 @@ def root() -> Path:
 
 
 @pytest.fixture
+def put_program(tmp_path, monkeypatch):
+  """Puts a program onto the path, such as one that stands in for `sbatch`."""
+  folder = tmp_path / "bin"
+
+  def put(name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+
+  monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+  return put
+
+
+@pytest.fixture
 def update_golden(request) -> bool:
   """Whether golden files are to be written."""
   return request.config.getoption("--update-golden")

@@ -14,6 +14,7 @@ import time
 
 from t5x_like.study import slots, version
 from t5x_like.study.store import Store
+from t5x_like.study.worker import STOPPING
 
 POLL = 0.2
 REPLACEMENTS = 100  # of workers that died: something on this machine kills them
@@ -32,7 +33,7 @@ def launch(store: Store, *, workers: int, flags: tuple[str, ...] = ()) -> int:
       process.send_signal(signal.SIGTERM)
 
   running: dict[int, subprocess.Popen] = {}
-  old = {n: signal.signal(n, stop) for n in (signal.SIGTERM, signal.SIGINT)}
+  old = {n: signal.signal(n, stop) for n in STOPPING}
   try:
     for slot in range(workers):
       running[slot] = _start(store, slot, workers, flags)

@@ -18,14 +18,13 @@ from collections.abc import Callable
 from t5x_like.statements import ConfigError
 from t5x_like.study import (
   compare_text,
+  engines,
   index,
-  launcher,
   plan_text,
   progress_text,
-  slurm,
   version,
 )
-from t5x_like.study.store import ENDED, Store
+from t5x_like.study.store import Store
 from t5x_like.study.worker import Worker
 
 Arguments = argparse.Namespace
@@ -49,16 +48,14 @@ def run(arguments: Arguments) -> int:
   """The verb `study run`."""
   if arguments.workers < 1:
     raise ConfigError(f"--workers={arguments.workers} must be 1 or more.")
-  if arguments.sbatch and arguments.engine != "slurm":
-    raise ConfigError(f"--sbatch={arguments.sbatch[0]} needs --engine=slurm.")
+  engines.check(arguments)
   store = _planned(arguments)
   if arguments.retry_failed:
     print(f"{store.forgive()} failed cells will be tried again")
   print(plan_text.text(store, index.states(store)), flush=True)
-  flags = (f"--heartbeat={arguments.heartbeat}", f"--expiry={arguments.expiry}")
-  if arguments.engine == "slurm":
-    return _submit(store, arguments, flags)
-  status = launcher.launch(store, workers=arguments.workers, flags=flags)
+  if arguments.engine not in engines.WAITS:
+    return engines.submit(store, arguments)
+  status = engines.run(store, arguments)
   states = index.states(store)
   print(progress_text.text(store, states, most=40))
   if status:
@@ -66,24 +63,9 @@ def run(arguments: Arguments) -> int:
   return SOME_FAILED if any(s.name == "failed" for s in states.values()) else 0
 
 
-def _submit(store: Store, arguments: Arguments, flags: tuple[str, ...]) -> int:
-  """Leaves the work to Slurm: a task for each worker, and no more than cells."""
-  left = sum(s.name not in ENDED for s in index.states(store).values())
-  if not left:
-    print("nothing is left to run")
-    return 0
-  count = min(left, arguments.workers)
-  job = slurm.submit(store, workers=count, options=arguments.sbatch, flags=flags)
-  print(
-    f"Slurm job {job}: {count} workers for {left} cells, logs in {store.root}/slurm"
-  )
-  print(f"Follow it: t5x_like study status --study_dir={store.root} --watch")
-  return 0
-
-
 def worker(arguments: Arguments) -> int:
-  """The verb `study worker`."""
-  Worker(
+  """The verb `study worker`; 128 + n when signal n stopped it, for schedulers."""
+  at_work = Worker(
     Store(arguments.study_dir),
     slot=arguments.slot,
     slots=arguments.slots,
@@ -92,8 +74,9 @@ def worker(arguments: Arguments) -> int:
     heartbeat=arguments.heartbeat,
     expiry=arguments.expiry,
     say=lambda line: print(line, flush=True),
-  ).run()
-  return 0
+  )
+  at_work.run()
+  return 128 + at_work.stopped if at_work.stopped else 0
 
 
 def status(arguments: Arguments) -> int:

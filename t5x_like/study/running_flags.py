@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 
+from t5x_like.launching import flags as launching
+
 EXAMPLES = {
   "study plan": """\
   t5x_like study plan --gin_file=studies/tiny_ffn/study.gin
@@ -16,6 +18,8 @@ EXAMPLES = {
   t5x_like study run --gin_file=studies/tiny_ffn/study.gin --workers=2
   t5x_like study run --gin_file=studies/tiny_ffn/study.gin --workers=16 \\
     --engine=slurm --sbatch=--gpus=1 --sbatch=--time=4:00:00
+  t5x_like study run --gin_file=studies/tiny_ffn/study.gin --workers=16 \\
+    --engine=k8s --image=registry/t5x_like:1 --volume=shared:/mnt/shared --gpus=1
 
 The same command again continues. A second one, anywhere on a shared file system, helps.
 Exit status 4: the study ended, but some cells failed.""",
@@ -99,11 +103,13 @@ def _add_worker_flags(parser: argparse.ArgumentParser, verb: str) -> None:
     add("--workers", type=int, default=1, help="runs at a time, on disjoint cores")
     add(
       "--engine",
-      choices=("here", "slurm"),
+      choices=("here", "slurm", "k8s"),
       default="here",
-      help="slurm: submit an array job of as many workers, and return",
+      help="slurm, k8s: submit a job of as many workers, and return",
     )
     add("--sbatch", action="append", default=[], help="an option of sbatch; repeat")
+    launching.add_pod_flags(parser)
+    add("--gpus", type=int, default=0, help="k8s: NVIDIA GPUs of every pod")
     add("--retry_failed", action="store_true", help="try failed cells again")
   else:
     add("--slot", type=int, default=0, help="which share of the cores, from 0")

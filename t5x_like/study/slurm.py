@@ -1,7 +1,6 @@
 """Slurm: a study's workers as one array job.
 
-You are in: t5x_like/study, the edge (calls `sbatch`). Upstream: `t5x_like study run
---engine=slurm`. Nothing but the study's directory, on a file system that all nodes see,
+You are in: t5x_like/study, the edge (calls `sbatch`). Upstream: engines.py. Nothing but the study's directory, on a file system that all nodes see,
 joins the tasks: any of them may be killed, requeued or submitted twice.
 """
 
@@ -9,10 +8,10 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 
+from t5x_like.launching import submission
 from t5x_like.study import version
 from t5x_like.study.store import Store, replace
 
@@ -56,15 +55,5 @@ def submit(
   path = store.root / SCRIPT
   (store.root / "slurm").mkdir(exist_ok=True)
   replace(path, script(store, workers=workers, options=options, flags=flags))
-  try:
-    done = subprocess.run(
-      ["sbatch", "--parsable", str(path)], capture_output=True, text=True
-    )
-  except FileNotFoundError:
-    raise ValueError(
-      f"there is no sbatch on this machine; {path} is written: submit it where there is."
-    ) from None
-  if done.returncode:
-    words = " ".join(done.stderr.split())
-    raise ValueError(f"sbatch refused {path} (status {done.returncode}): {words}")
-  return done.stdout.strip().partition(";")[0]
+  printed = submission.submit(["sbatch", "--parsable", str(path)], what=path)
+  return printed.partition(";")[0]

@@ -21,7 +21,7 @@ FILE = "code.json"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGES = ("models", "partitioning", "t5x_like")
 # Nothing in these is imported while a model trains.
-APART = ("t5x_like/study/", "t5x_like/interop/")
+APART = ("t5x_like/study/", "t5x_like/interop/", "t5x_like/launching/")
 
 
 def version() -> str:

@@ -12,6 +12,7 @@ import dataclasses
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ from t5x_like.study.store import ENDED, Store
 
 POLL = 0.2  # seconds between two looks at the running process
 IDLE = 1.0  # ... at cells that others are running
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 @dataclasses.dataclass
@@ -41,18 +43,18 @@ class Worker:
   say: Callable[[str], None] = print
 
   def __post_init__(self):
-    self.stopping = False
+    self.stopped = 0  # the signal that asked it to stop
     self.devices = slots.devices(self.slot, self.slots, slots.visible_devices())
     self.child: subprocess.Popen | None = None
     self.ended: set[str] = set()
 
   def run(self) -> int:
     """Works; returns the number of cells this worker brought to an end."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPPING:
       signal.signal(number, self._stop)
     slots.own_cores(self.slot, self.slots)
     count = 0
-    while not self.stopping and (self.most is None or count < self.most):
+    while not self.stopped and (self.most is None or count < self.most):
       taken = self._next()
       if taken is None:
         if self._all_ended() or not self.wait:
@@ -166,18 +168,21 @@ class Worker:
     return total
 
   def _stop(self, number: int, frame: object) -> None:
-    self.stopping = True
+    self.stopped = number
     if self.child is not None:
       self.child.send_signal(signal.SIGTERM)  # saves, then ends
 
 
 def command(store: Store, cell: dict) -> list[str]:
   """What runs a cell: `t5x_like train`, or what a test put into the plan."""
+  program, *rest = store.plan["command"]
   words = [
-    *store.plan["command"],
+    # The plan may have been made where another Python is, as for a container.
+    *(program if os.path.exists(program) else sys.executable, *rest),
     f"--gin_file={store.config(cell)}",
     f"--gin_bindings=run.Run.model_dir = {str(store.folder(cell))!r}",
     f"--gin_bindings=run.Run.seed = {cell['seed']}",
+    "--process_count=1",  # the tasks of a scheduler are workers, not parts of a run
   ]
   if store.plan["data_dir"]:
     words.append(f"--data_dir={store.plan['data_dir']}")

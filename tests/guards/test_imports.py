@@ -64,7 +64,8 @@ MAY_IMPORT = {
     "t5x_like.roles",
   ),
   # Studies read run directories; nothing here starts a training inside the process.
-  "t5x_like.study": ("t5x_like.study",),
+  "t5x_like.launching": ("t5x_like.launching",),
+  "t5x_like.study": ("t5x_like.study", "t5x_like.launching"),
   "t5x_like.study.budget": ("t5x_like.study", "models"),
   "t5x_like.study.cells": (
     "t5x_like.study",
@@ -120,6 +121,7 @@ LIBRARIES = {
     "zstandard",
   ),
   "t5x_like.losses": ("jax",),
+  "t5x_like.launching": (),
   "t5x_like.study": ("numpy", "scipy"),
   "t5x_like.study.figures": ("numpy", "matplotlib"),
 }

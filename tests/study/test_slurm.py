@@ -1,7 +1,6 @@
 """Slurm: a stand-in for sbatch runs the tasks of the array that it is given."""
 
-import os
-import stat
+import functools
 import subprocess
 
 import pytest
@@ -24,17 +23,9 @@ echo '42;cluster'
 
 
 @pytest.fixture
-def sbatch(tmp_path, monkeypatch):
+def sbatch(put_program):
   """Puts a program called sbatch onto the path."""
-
-  def put(text):
-    path = tmp_path / "bin" / "sbatch"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
-
-  return put
+  return functools.partial(put_program, "sbatch")
 
 
 def test_the_tasks_of_an_array_run_every_cell_once(tmp_path, sbatch):
