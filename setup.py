@@ -69,6 +69,7 @@ setup(
     "tpu": ["jax[tpu]"],
     "hf": ["transformers>=5,<6"],
     "tensorboard": ["tensorboard>=2.18"],
+    "ray": ["ray>=2.40"],
     "test": TEST,
     "dev": TEST,
   },

@@ -128,8 +128,18 @@ def pod(arguments: argparse.Namespace) -> Pod:
   resources = dict(_pair("--resource", text) for text in arguments.resource)
   if arguments.gpus:
     resources[GPU] = str(arguments.gpus)
-  fields = {name: _value(v) for name, v in (_pair("--k8s", t) for t in arguments.k8s)}
-  return Pod(image=arguments.image, volumes=volumes, resources=resources, fields=fields)
+  return Pod(
+    image=arguments.image,
+    volumes=volumes,
+    resources=resources,
+    fields=fields("--k8s", arguments.k8s),
+  )
+
+
+def fields(flag: str, texts: Sequence[str]) -> dict[str, object]:
+  """NAME=VALUE of a repeated flag, VALUE as JSON or text."""
+  pairs = (_pair(flag, text) for text in texts)
+  return {name: _value(value) for name, value in pairs}
 
 
 def _pair(flag: str, text: str) -> tuple[str, str]:

@@ -27,7 +27,7 @@ A study and its runs:
   store.py        a study's directory
   claims.py       who may run a cell, decided by files alone
   worker.py       runs one cell after another; launcher.py: several workers
-  engines.py      where workers run: launcher.py, slurm.py, k8s.py
+  engines.py      where workers run: launcher.py, slurm.py, k8s.py, ray_tasks.py
   slots.py        a worker's share of cores and accelerators
   outcome.py      how far a run is and how it ended
   index.py        results in SQLite, a cache

@@ -1,7 +1,7 @@
 """Engines: where `study run` has its cells run.
 
-You are in: t5x_like/study, the edge. Upstream: running.py. `here` waits until the study
-has ended; the others hand workers to a scheduler and return.
+You are in: t5x_like/study, the edge. Upstream: running.py. `here` and `ray` wait until
+the study has ended; the others hand workers to a scheduler and return.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from t5x_like.launching import pods
-from t5x_like.study import index, k8s, launcher, slurm
+from t5x_like.study import index, k8s, launcher, ray_tasks, slurm
 from t5x_like.study.store import ENDED, Store
 
 # A flag that only one engine reads -> that engine.
@@ -20,8 +20,9 @@ OWN_FLAGS = {
   "resource": "k8s",
   "gpus": "k8s",
   "k8s": "k8s",
+  "ray": "ray",
 }
-WAITS = ("here",)
+WAITS = ("here", "ray")
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -35,7 +36,11 @@ def check(arguments: argparse.Namespace) -> None:
 
 def run(store: Store, arguments: argparse.Namespace) -> int:
   """Exit status of an engine of WAITS, once nothing is left to run."""
-  return launcher.launch(store, workers=arguments.workers, flags=_flags(arguments))
+  workers, flags = arguments.workers, _flags(arguments)
+  if arguments.engine == "ray":
+    options = pods.fields("--ray", arguments.ray)
+    return ray_tasks.launch(store, workers=workers, options=options, flags=flags)
+  return launcher.launch(store, workers=workers, flags=flags)
 
 
 def submit(store: Store, arguments: argparse.Namespace) -> int:

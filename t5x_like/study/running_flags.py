@@ -20,6 +20,8 @@ EXAMPLES = {
     --engine=slurm --sbatch=--gpus=1 --sbatch=--time=4:00:00
   t5x_like study run --gin_file=studies/tiny_ffn/study.gin --workers=16 \\
     --engine=k8s --image=registry/t5x_like:1 --volume=shared:/mnt/shared --gpus=1
+  t5x_like study run --gin_file=studies/tiny_ffn/study.gin --workers=16 \\
+    --engine=ray --ray=num_gpus=1
 
 The same command again continues. A second one, anywhere on a shared file system, helps.
 Exit status 4: the study ended, but some cells failed.""",
@@ -103,11 +105,18 @@ def _add_worker_flags(parser: argparse.ArgumentParser, verb: str) -> None:
     add("--workers", type=int, default=1, help="runs at a time, on disjoint cores")
     add(
       "--engine",
-      choices=("here", "slurm", "k8s"),
+      choices=("here", "slurm", "k8s", "ray"),
       default="here",
-      help="slurm, k8s: submit a job of as many workers, and return",
+      help="slurm, k8s: submit a job of as many workers, and return; ray: wait",
     )
     add("--sbatch", action="append", default=[], help="an option of sbatch; repeat")
+    add(
+      "--ray",
+      action="append",
+      default=[],
+      metavar="NAME=VALUE",
+      help="an option of a Ray task, such as num_gpus=1; repeat",
+    )
     launching.add_pod_flags(parser)
     add("--gpus", type=int, default=0, help="k8s: NVIDIA GPUs of every pod")
     add("--retry_failed", action="store_true", help="try failed cells again")

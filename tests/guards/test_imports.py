@@ -63,8 +63,8 @@ MAY_IMPORT = {
     "t5x_like.muon",
     "t5x_like.roles",
   ),
-  # Studies read run directories; nothing here starts a training inside the process.
   "t5x_like.launching": ("t5x_like.launching",),
+  # Studies read run directories; nothing here starts a training inside the process.
   "t5x_like.study": ("t5x_like.study", "t5x_like.launching"),
   "t5x_like.study.budget": ("t5x_like.study", "models"),
   "t5x_like.study.cells": (
@@ -124,6 +124,7 @@ LIBRARIES = {
   "t5x_like.launching": (),
   "t5x_like.study": ("numpy", "scipy"),
   "t5x_like.study.figures": ("numpy", "matplotlib"),
+  "t5x_like.study.ray_tasks": ("ray",),
 }
 
 # Library -> the only modules that may import it: one door each.
@@ -131,6 +132,7 @@ DOORS = {
   "gin": ("t5x_like.config",),
   "orbax": ("t5x_like.checkpoint", "t5x_like.retention", "t5x_like.stepdirs"),
   "tensorboardX": ("t5x_like.ledger",),
+  "ray": ("t5x_like.study.ray_tasks",),
   "matplotlib": ("t5x_like.plot", "t5x_like.study.figures"),
   "safetensors": ("t5x_like.interop.weights",),
 }
