@@ -20,6 +20,7 @@ from models.components.attend_ring import Ring, ring_kernel
 from models.components.attend_rows import MASKED, rows_kernel
 from models.components.distance_bias import DistanceBias, whole
 from models.components.mask import Sight, allowed
+from models.components.recompute import named
 
 WHOLE_SCORES = 256 << 20  # bytes of one row's scores from which blocks take over
 
@@ -109,7 +110,8 @@ def _einsum(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
   if key is not None:
     keep = jax.random.bernoulli(key, 1.0 - call.dropout, weights.shape)
     weights = jnp.where(keep, weights / (1.0 - call.dropout), 0)
-  return jnp.einsum("bkgts,bskh->btkgh", weights, v_BSKH).reshape(B, T, N, -1)
+  mixed = jnp.einsum("bkgts,bskh->btkgh", weights, v_BSKH)
+  return named(mixed.reshape(B, T, N, -1), "attention")
 
 
 def _cudnn(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
@@ -119,7 +121,7 @@ def _cudnn(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
   mask = None if visible is None else visible[:, None]
   if bias is not None:
     bias = whole(bias).astype(q_BTNH.dtype)
-  return jax.nn.dot_product_attention(
+  mixed = jax.nn.dot_product_attention(
     q_BTNH,
     k_BSKH,
     v_BSKH,
@@ -128,6 +130,7 @@ def _cudnn(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
     scale=call.scale,
     implementation="cudnn",
   )
+  return named(mixed, "attention")
 
 
 def _einsum_refuses(call, q, k, bias) -> str | None:

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from models.components.attend_rows import MASKED
 from models.components.distance_bias import DistanceBias, skew
 from models.components.mask import Sight, allowed
+from models.components.recompute import named
 
 BLOCK = 512  # queries, and keys, of a block at most
 SMALLEST = 32  # blocks smaller than this are not worth their loop
@@ -91,7 +92,7 @@ def _forward(fixed, q, k, v, bias, sight):
     return None, ((sums / total[..., None]).astype(q.dtype), top + jnp.log(total))
 
   _, (out, log_sum) = jax.lax.scan(row, None, jnp.arange(q.shape[3] // fixed.block_q))
-  out, log_sum = _joined(out), _joined(log_sum)
+  out, log_sum = (named(_joined(x), "attention") for x in (out, log_sum))
   return out, (q, k, v, bias, sight, out, log_sum)
 
 

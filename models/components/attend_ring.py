@@ -22,6 +22,7 @@ from jax.sharding import PartitionSpec
 from models.components import attend_blockwise
 from models.components.distance_bias import DistanceBias
 from models.components.mask import Sight
+from models.components.recompute import named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ def _forward(fixed, q, k, v, bias, sight):
     (queries, keys, keys, bias_at, rows),
     (queries, PartitionSpec(*queries[:4])),
   )
-  out, log_sum = turn(q, k, v, bias, sight)
+  out, log_sum = (named(x, "attention") for x in turn(q, k, v, bias, sight))
   return out, (q, k, v, bias, sight, out, log_sum)
 
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from models.components.distance_bias import whole
 from models.components.mask import Causal, Sight, allowed
+from models.components.recompute import named
 
 TILE_BYTES = 4 << 20  # scores computed at a time
 CAUSAL_BLOCK = 128  # queries that share one causal bound
@@ -87,6 +88,7 @@ def _forward(blocks, q, k, v, bias, sight, mask):
     return None, (jnp.concatenate(outs, axis=3), jnp.concatenate(log_sums, axis=3))
 
   _, (out, log_sum) = jax.lax.scan(tile, None, (q, k, v, sight))
+  out, log_sum = named(out, "attention"), named(log_sum, "attention")
   return out, (q, k, v, bias, sight, out, log_sum)
 
 

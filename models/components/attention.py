@@ -112,10 +112,12 @@ class AttentionLayer(nnx.Module):
     # T5 leaves scores unscaled and divides the initial query kernel by sqrt(head_dim)
     # instead, so that scores start with unit variance either way.
     start = FanIn(scale=1 / spec.head_dim) if spec.scale == 1.0 else FanIn()
-    self.query = Dense(embed, queries, bias=spec.has_bias("query"), init=start)
-    self.key = Dense(embed, keys, bias=spec.has_bias("key"))
-    self.value = Dense(embed, keys, bias=spec.has_bias("value"))
-    self.out = Dense(queries, embed, bias=spec.has_bias("out"))
+    self.query = Dense(
+      embed, queries, bias=spec.has_bias("query"), init=start, name="query"
+    )
+    self.key = Dense(embed, keys, bias=spec.has_bias("key"), name="key")
+    self.value = Dense(embed, keys, bias=spec.has_bias("value"), name="value")
+    self.out = Dense(queries, embed, bias=spec.has_bias("out"), name="attention_out")
     self.query_norm = self._norm(spec)
     self.key_norm = self._norm(spec)
     self.rotary = spec.position if isinstance(spec.position, Rotary) else None

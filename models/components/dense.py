@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from models.components.param import Constant, FanIn, declare
-from models.components.recompute import recomputed
+from models.components.recompute import named, recomputed
 
 Axes = dict[str, int]  # logical axis name -> size, in order
 
@@ -21,11 +21,22 @@ Axes = dict[str, int]  # logical axis name -> size, in order
 class Dense(nnx.Module):
   """Contracts the trailing `inputs` axes of x with a kernel [*inputs, *outputs].
 
-  flat: whether all tokens of all rows are one axis of the product; see `keep_rows`.
+  name: what `Execution.remat` calls the result, one of execution.NAMES; without one it
+  is always recomputed there. flat: whether all tokens of all rows are one axis of the
+  product; see `keep_rows`.
   """
 
-  def __init__(self, inputs: Axes, outputs: Axes, *, bias: bool = False, init=None):
+  def __init__(
+    self,
+    inputs: Axes,
+    outputs: Axes,
+    *,
+    bias: bool = False,
+    init: object = None,
+    name: str | None = None,
+  ):
     self.inputs = len(inputs)
+    self.name = name
     self.flat = True
     shape = (*inputs.values(), *outputs.values())
     axes = (*inputs, *outputs)
@@ -49,7 +60,9 @@ class Dense(nnx.Module):
       return y.reshape(*x.shape[: x.ndim - self.inputs], *outputs)
 
     y = product(x, kernel)
-    return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+    if self.bias is not None:
+      y = y + self.bias[...].astype(x.dtype)
+    return y if self.name is None else named(y, self.name)
 
 
 def keep_rows(module: nnx.Module) -> None:

@@ -9,7 +9,21 @@ from __future__ import annotations
 import dataclasses
 
 DTYPES = ("float32", "bfloat16", "float16")
-REMAT = ("none", "full", "dots")
+REMAT = ("none", "minimal", "dots", "full")
+# Values of a block that `Execution.remat` and `offload` can name.
+NAMES = {
+  "residual": "what enters a block",
+  "query": "queries, as they leave their product",
+  "key": "keys",
+  "value": "values",
+  "latent": "compressed queries, keys and values (multi-head latent attention)",
+  "attention": "values mixed by attention, with what its gradient needs of the softmax",
+  "attention_out": "what attention adds to the residual",
+  "router": "scores of experts",
+  "gate": "the gate of a gated feed-forward layer",
+  "up": "hidden units of a feed-forward layer",
+  "ffn_out": "what a feed-forward layer adds to the residual",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,15 +34,17 @@ class Execution:
     norms, router and loss are float32 whatever it is; parameters stay float32. The
     gradients of "float16" need a loss scale.
   scan: loop over equal layers with `lax.scan` (compile once) or unroll them.
-  remat: what the backward pass recomputes: "none", "full" (every block from its input),
-    "dots" (all but the outputs of matrix products).
+  remat: what the backward pass recomputes of a block: "none"; "minimal" (all but the
+    outputs of products with a weight, and of attention); "dots" (all but the outputs of
+    products without a batch axis: attention again, and experts; what T5X calls minimal);
+    "full" (all, from the block's input); or a tuple of NAMES (all but these).
   attention: a kernel of models/components/attend.py, or "auto" for the best that
     supports the case on this backend; the run prints the choice and the reasons.
   """
 
   compute_dtype: str = "float32"
   scan: bool = True
-  remat: str = "none"
+  remat: str | tuple[str, ...] = "none"
   attention: str = "auto"
 
   def __post_init__(self):
@@ -37,7 +53,20 @@ class Execution:
         f"Execution.compute_dtype={self.compute_dtype!r} is not supported; "
         f"use one of {', '.join(DTYPES)}."
       )
-    if self.remat not in REMAT:
+    if not isinstance(self.remat, str):
+      # gin makes lists; an Execution is hashed.
+      object.__setattr__(self, "remat", tuple(self.remat))
+      _check_names("remat", self.remat)
+    elif self.remat not in REMAT:
       raise ValueError(
-        f"Execution.remat={self.remat!r} is unknown; use one of {', '.join(REMAT)}."
+        f"Execution.remat={self.remat!r} is unknown; use one of {', '.join(REMAT)}, or a "
+        f"tuple of names to keep: {', '.join(NAMES)}."
       )
+
+
+def _check_names(field: str, names: tuple[str, ...]) -> None:
+  if unknown := [name for name in names if name not in NAMES]:
+    raise ValueError(
+      f"Execution.{field} names {', '.join(map(repr, unknown))}, which no block has. "
+      f"Known: {', '.join(NAMES)}."
+    )

@@ -26,7 +26,7 @@ from models.components.context import Context
 from models.components.ffn import FFN, GatedFFN, activation
 from models.components.grouped import expert_of_rows, grouped_product
 from models.components.param import Constant, Each, FanIn, declare
-from models.components.recompute import recomputed
+from models.components.recompute import named, recomputed
 from models.components.routers import Choice
 
 
@@ -107,8 +107,8 @@ class ExpertsLayer(nnx.Module):
       hidden = self.act(up) if gate is None else self.act(gate) * up
       return product(self.down, ctx.drop(hidden, "ffn_hidden"))
 
-    gate = None if self.gate is None else product(self.gate, x)
-    return rest(product(self.up, x), gate)
+    gate = None if self.gate is None else named(product(self.gate, x), "gate")
+    return named(rest(named(product(self.up, x), "up"), gate), "ffn_out")
 
 
 def into_slots(

@@ -72,8 +72,8 @@ class FFNLayer(nnx.Module):
   def __init__(self, spec: FFN, dim: int):
     embed, mlp = {"embed": dim}, {"mlp": spec.hidden}
     self.act = activation(spec.act, "FFN")
-    self.up = Dense(embed, mlp, bias=spec.bias)
-    self.down = Dense(mlp, embed, bias=spec.bias)
+    self.up = Dense(embed, mlp, bias=spec.bias, name="up")
+    self.down = Dense(mlp, embed, bias=spec.bias, name="ffn_out")
 
   def __call__(self, x_BTD: jax.Array, ctx: Context) -> jax.Array:
     @recomputed
@@ -104,9 +104,9 @@ class GatedFFNLayer(nnx.Module):
   def __init__(self, spec: GatedFFN, dim: int):
     embed, mlp = {"embed": dim}, {"mlp": spec.hidden}
     self.act = activation(spec.act, "GatedFFN")
-    self.gate = Dense(embed, mlp, bias=spec.bias)
-    self.up = Dense(embed, mlp, bias=spec.bias)
-    self.down = Dense(mlp, embed, bias=spec.bias)
+    self.gate = Dense(embed, mlp, bias=spec.bias, name="gate")
+    self.up = Dense(embed, mlp, bias=spec.bias, name="up")
+    self.down = Dense(mlp, embed, bias=spec.bias, name="ffn_out")
 
   def __call__(self, x_BTD: jax.Array, ctx: Context) -> jax.Array:
     @recomputed

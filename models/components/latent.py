@@ -97,15 +97,15 @@ class LatentAttentionLayer(nnx.Module):
     heads = {"heads": spec.heads}
     rank = spec.query_latent
     asks = embed if rank is None else {"latent": rank}
-    self.query_latent = None if rank is None else Dense(embed, asks)
+    self.query_latent = None if rank is None else Dense(embed, asks, name="latent")
     self.query_norm = None if rank is None else spec.norm.build(rank)
-    self.query = Dense(asks, heads | {"kv": spec.key_width})
-    self.latent = Dense(embed, latent)
+    self.query = Dense(asks, heads | {"kv": spec.key_width}, name="query")
+    self.latent = Dense(embed, latent, name="latent")
     self.latent_norm = spec.norm.build(spec.latent)
-    self.key_rope = Dense(embed, {"kv": spec.rope_dim})
-    self.key = Dense(latent, heads | {"kv": spec.head_dim})
-    self.value = Dense(latent, heads | {"kv": spec.value_dim})
-    self.out = Dense(heads | {"kv": spec.value_dim}, embed)
+    self.key_rope = Dense(embed, {"kv": spec.rope_dim}, name="latent")
+    self.key = Dense(latent, heads | {"kv": spec.head_dim}, name="key")
+    self.value = Dense(latent, heads | {"kv": spec.value_dim}, name="value")
+    self.out = Dense(heads | {"kv": spec.value_dim}, embed, name="attention_out")
 
   def __call__(
     self, x_BTD: jax.Array, ctx: Context, cache: dict | None = None

@@ -179,7 +179,7 @@ class GateLayer(nnx.Module):
 
   def __init__(self, spec: TopK, dim: int, experts: int):
     self.spec = spec
-    self.gate = Dense({"embed": dim}, {"unmodeled": experts})
+    self.gate = Dense({"embed": dim}, {"unmodeled": experts}, name="router")
 
   def __call__(self, x_BTD: jax.Array, ctx: Context) -> Choice:
     # float32: "selective precision", arXiv:2101.03961, section 2.4.
@@ -214,8 +214,8 @@ class NoisyLayer(nnx.Module):
   def __init__(self, spec: NoisyTopK, dim: int, experts: int):
     zero = Constant(value=0.0)
     self.spec = spec
-    self.gate = Dense({"embed": dim}, {"unmodeled": experts}, init=zero)
-    self.noise = Dense({"embed": dim}, {"unmodeled": experts}, init=zero)
+    self.gate = Dense({"embed": dim}, {"unmodeled": experts}, init=zero, name="router")
+    self.noise = Dense({"embed": dim}, {"unmodeled": experts}, init=zero, name="router")
 
   def __call__(self, x_BTD: jax.Array, ctx: Context) -> Choice:
     x_BTD = x_BTD.astype(jnp.float32)

@@ -14,8 +14,9 @@ from flax import nnx
 
 from models.components.context import Context
 from models.components.param import stacked
+from models.components.recompute import rematerialized
 from models.components.spec import spec
-from models.components.stack import Stack, StackLayer, remat
+from models.components.stack import Stack, StackLayer
 
 
 @spec
@@ -58,7 +59,7 @@ class SharedStackLayer(StackLayer):
       return x_BTD, (new_cache, aux)
 
     scanned = ctx.execution.scan and self.layers > 1
-    body = remat(body, ctx.execution.remat, scanned)
+    body = rematerialized(body, ctx.execution, scanned=scanned)
     xs = (jnp.arange(self.layers), None if cache is None else cache["blocks_0"])
     if scanned:
       x_BTD, (new_cache, aux) = jax.lax.scan(body, x_BTD, xs)

@@ -9,7 +9,6 @@ is on disk.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from models.components.bias import ALiBi
 from models.components.context import Context
 from models.components.param import stacked
 from models.components.position import RelativeBias
+from models.components.recompute import rematerialized
 from models.components.spec import spec
 
 
@@ -103,7 +103,7 @@ class StackLayer(nnx.Module):
       return x_BTD, (new_cache, aux)
 
     scanned = ctx.execution.scan and count > 1
-    body = remat(body, ctx.execution.remat, scanned)
+    body = rematerialized(body, ctx.execution, scanned=scanned)
     numbers = first + period * jnp.arange(count)
     old = None if cache is None else {name: cache[name] for name in names}
     xs = (numbers, params, old)
@@ -157,16 +157,3 @@ def _with_bias(ctx: Context, position, queries: int, cache: dict | None) -> Cont
   index_BT = ctx.index_B[:, None] + jnp.arange(queries)
   bias = position.at(index_BT, cache_length(cache))
   return dataclasses.replace(ctx, bias=bias)
-
-
-def remat(body: Callable, kind: str, scanned: bool) -> Callable:
-  """The body of a layer with what `Execution.remat` says of it: what the backward pass recomputes (Chen et al. 2016, arXiv:1604.06174)."""
-  if kind == "none":
-    return body
-  policies = jax.checkpoint_policies
-  policy = policies.nothing_saveable
-  if kind == "dots":
-    policy = policies.dots_with_no_batch_dims_saveable
-  # What is recomputed must not be merged with what was computed: a scan sees to that by
-  # itself, elsewhere it costs a barrier.
-  return jax.checkpoint(body, policy=policy, prevent_cse=not scanned)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from models.components.execution import REMAT
 from partitioning.mesh import Mesh
 from t5x_like import inspect
 from t5x_like.engine import Engine
@@ -17,7 +16,7 @@ from t5x_like.planner.chips import Chip
 from t5x_like.run import Run
 
 # What recomputes less comes first.
-ORDER = tuple(sorted(REMAT, key=("none", "dots", "full").index))
+ORDER = ("none", "minimal", "dots", "full")
 TENSOR = (1, 2, 4, 8, 16, 32)  # devices that share a product
 
 
