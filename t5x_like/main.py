@@ -162,6 +162,13 @@ def study(arguments: argparse.Namespace, real: bool) -> int:
   return verbs.VERBS[arguments.verb](arguments)
 
 
+def coordinates(arguments: argparse.Namespace, real: bool) -> int:
+  """The verb `study coord-check`."""
+  from t5x_like import coordinate_check
+
+  return coordinate_check.verb(arguments)
+
+
 def import_model(arguments: argparse.Namespace, real: bool) -> int:
   """The verb `import`."""
   from t5x_like.interop import importing
@@ -210,6 +217,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, bool], int]] = {
   "study status": study,
   "study compare": study,
   "study report": study,
+  "study coord-check": coordinates,
   "import": import_model,
   "export": export_model,
   "zoo": zoo,

@@ -1,7 +1,7 @@
-"""Plot: the loss curves of a run, drawn from its ledger.
+"""Plot: the loss curves of a run, drawn from its ledger, and coordinate checks.
 
-You are in: t5x_like, the edge. Reads `metrics.jsonl` only, so any run can be drawn, at
-any time, from anywhere.
+You are in: t5x_like, the edge. `plot_loss` reads `metrics.jsonl` only, so any run can be
+drawn, at any time, from anywhere.
 """
 
 from __future__ import annotations
@@ -63,3 +63,41 @@ def plot_loss(directory: str | Path, *, vocabulary: int | None = None) -> Path |
   axes.legend()
   FigureCanvasAgg(figure).print_png(directory / FILE)
   return directory / FILE
+
+
+def plot_coordinates(path: str | Path, found: dict, *, what: str) -> None:
+  """Draws how much each step changed activations, by size, as .png or .svg.
+
+  Args:
+    path: file to write; its ending says which kind.
+    found: {parametrisation: {size: coordinates.Coordinates}}, a row of panels each.
+    what: "width" or "depth".
+  """
+  from matplotlib import colormaps
+  from matplotlib.figure import Figure
+
+  kinds = list(next(iter(next(iter(found.values())).values())).change)
+  figure = Figure(
+    figsize=(1.2 + 2.1 * len(kinds), 0.6 + 2.3 * len(found)), layout="constrained"
+  )
+  panels = figure.subplots(
+    len(found), len(kinds), squeeze=False, sharex=True, sharey="col"
+  )
+  for row, (name, by_size) in zip(panels, found.items(), strict=True):
+    sizes = list(by_size)
+    for panel, kind in zip(row, kinds, strict=True):
+      changes = [by_size[size].change[kind] for size in sizes]
+      steps = len(changes[0]) - 1
+      for step in range(1, steps + 1):
+        colour = colormaps["viridis"](0.85 * (1 - step / steps))
+        values = [change[step] for change in changes]
+        panel.plot(sizes, values, "o-", color=colour, markersize=3, label=str(step))
+      panel.set(xscale="log", yscale="log", title=f"{kind}, {name}")
+      panel.title.set_fontsize(9)
+      panel.set_xticks(sizes, map(str, sizes))
+      panel.minorticks_off()
+      panel.grid(alpha=0.3)
+  panels[0][0].legend(title="steps", fontsize=7, title_fontsize=7)
+  figure.supxlabel(what)
+  figure.supylabel("mean |change of an activation|")
+  figure.savefig(path, dpi=120)

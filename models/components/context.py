@@ -25,6 +25,11 @@ def unconstrained(x: jax.Array, axes: tuple) -> jax.Array:
   return x
 
 
+def unwatched(x: jax.Array, name: str) -> None:
+  """Default of `Context.watch`: nobody looks."""
+  del x, name
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Memory:
   """The encoder's output, which decoder layers look at. output_BSD, segments_BS."""
@@ -51,7 +56,7 @@ class Context:
   number: the absolute number of the layer that is computed.
   bias: the stack's shared position bias [1 or B, N, T, S], or None.
   dropout, key: the rate, and a random key that is None in evaluation.
-  constrain, batch_shards, ring: see `models.components.model.Pass`.
+  constrain, watch, batch_shards, ring: see `models.components.model.Pass`.
   """
 
   execution: Execution = Execution()
@@ -69,6 +74,7 @@ class Context:
   dropout: float = 0.0
   key: jax.Array | None = None
   constrain: Callable = unconstrained
+  watch: Callable = unwatched
   batch_shards: int = 1
   ring: Ring | None = None
 
@@ -85,6 +91,7 @@ class Context:
 
   def drop(self, x: jax.Array, name: str) -> jax.Array:
     """Dropout (Srivastava et al. 2014) with a mask for each element of x."""
+    self.watch(x, name)
     key = self.key_for(name)
     if key is None:
       return x

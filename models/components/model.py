@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from models.components.attend_ring import Ring
-from models.components.context import Context, Memory, unconstrained
+from models.components.context import Context, Memory, unconstrained, unwatched
 from models.components.embed import Embed, EmbedLayer, Head, HeadWeights
 from models.components.execution import Execution
 from models.components.spec import spec
@@ -36,13 +36,16 @@ class Pass:
   """How one forward pass is run: nothing here changes what is computed.
 
   key: dropout key, None in evaluation. constrain(x, axes): pins activations to the
-  mesh. batch_shards: devices over which the batch dimension is spread. ring: those that
-  share the tokens of a row, or None.
+  mesh. watch(x, name): sees what is computed at each place that has a dropout. What it
+  sees are tracers: keep none of them where layers are scanned or recomputed.
+  batch_shards: devices over which the batch dimension is spread. ring: those that share
+  the tokens of a row, or None.
   """
 
   execution: Execution = Execution()
   key: jax.Array | None = None
   constrain: Callable = unconstrained
+  watch: Callable = unwatched
   batch_shards: int = 1
   ring: Ring | None = None
 
@@ -130,6 +133,7 @@ class LanguageModel(nnx.Module):
       dropout=self.spec.dropout,
       key=key,
       constrain=run.constrain,
+      watch=run.watch,
       batch_shards=run.batch_shards,
       ring=run.ring,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 
+from t5x_like.study import coordinate_flags as coordinates
 from t5x_like.study import running_flags as running
 
 EXAMPLES = {
@@ -27,11 +28,13 @@ Exit status 5: fitted, but the points do not identify every constant.""",
   t5x_like study predict --csv=runs/ladder/report/points.csv --x=flops --loss=value \\
     --law=power-law-floor --where=arm=old --where=state=done --at=x=1e20""",
   **running.EXAMPLES,
+  **coordinates.EXAMPLES,
 }
 SUMMARIES = {
   "study fit": "A scaling law through your points, with intervals and what is not known.",
   "study predict": "The loss of runs not made yet, by a law through your points.",
   **running.SUMMARIES,
+  **coordinates.SUMMARIES,
 }
 LAWS = {
   "chinchilla": "E + A / N^alpha + B / D^beta",
@@ -58,6 +61,9 @@ def add_flags(parser: argparse.ArgumentParser, verb: str) -> None:
   """The flags of a study verb."""
   if verb in running.SUMMARIES:
     running.add_flags(parser, verb)
+    return
+  if verb == coordinates.VERB:
+    coordinates.add_flags(parser)
     return
   _add_point_flags(parser)
   add = parser.add_argument
