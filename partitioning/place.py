@@ -91,7 +91,12 @@ def sharding_for(
 
 
 def state_shardings(
-  params: Described, state: object, *, rules: Rules, mesh: jax.sharding.Mesh
+  params: Described,
+  state: object,
+  *,
+  rules: Rules,
+  mesh: jax.sharding.Mesh,
+  memory: str | None = None,
 ) -> object:
   """A sharding for every leaf of a training state, a tree of arrays or their shapes.
 
@@ -99,13 +104,14 @@ def state_shardings(
   themselves, in an optimizer's moments or in an average. With the parameter's shape it
   is placed like it; with some of its axes left out (the row and column statistics of
   Adafactor), like those that remain. A few numbers of no parameter are everywhere.
+  memory: the kind of memory that leaves of parameters lie in, None for the device's.
   """
   return jax.tree_util.tree_map_with_path(
-    lambda path, leaf: _leaf_sharding(path, leaf, params, rules, mesh), state
+    lambda path, leaf: _leaf_sharding(path, leaf, params, rules, mesh, memory), state
   )
 
 
-def _leaf_sharding(path, leaf, params, rules, mesh) -> NamedSharding:
+def _leaf_sharding(path, leaf, params, rules, mesh, memory) -> NamedSharding:
   keys = [_key(part) for part in path]
   shape = tuple(leaf.shape)
   for start in range(len(keys)):
@@ -113,7 +119,7 @@ def _leaf_sharding(path, leaf, params, rules, mesh) -> NamedSharding:
     if name in params:
       axes, whole = params[name]
       spec = spec_for(axes, whole, rules=rules, mesh=mesh, name=name)
-      return NamedSharding(mesh, _kept(spec, whole, shape))
+      return NamedSharding(mesh, _kept(spec, whole, shape), memory_kind=memory)
   if math.prod(shape) > REPLICATED:
     raise ValueError(
       f"State leaf {'/'.join(keys)} of shape {shape} belongs to no parameter, so it "

@@ -19,6 +19,8 @@ import numpy as np
 from models.components import attend, param
 from models.components.attend_ring import Ring
 from models.components.dense import keep_rows
+from models.components.execution import OPTIMIZER
+from models.components.recompute import host_memory
 from partitioning import place
 from partitioning.rules import resolve
 from t5x_like import freeze, step
@@ -84,15 +86,18 @@ class Engine:
 
   def _shardings(self) -> TrainState:
     abstract = jax.eval_shape(self._initial)
+    away = host_memory() if OPTIMIZER in self.run.execution.offload else None
 
-    def placed(field: str, part: object) -> object:
+    def placed(field: str, part: object, memory: str | None = None) -> object:
       rules = self.rules.placed[field]
-      return place.state_shardings(self.described, part, rules=rules, mesh=self.mesh)
+      return place.state_shardings(
+        self.described, part, rules=rules, mesh=self.mesh, memory=memory
+      )
 
     return TrainState(
       step=placed("state", abstract.step),
       params=placed("rules", abstract.params),
-      opt_state=placed("state", abstract.opt_state),
+      opt_state=placed("state", abstract.opt_state, away),
       extra=placed("state", abstract.extra),
     )
 
@@ -141,12 +146,20 @@ class Engine:
 
   def _compile(self, shapes: dict[str, tuple[int, ...]]) -> jax.stages.Compiled:
     train_step = jax.jit(
-      functools.partial(step.train_step, self.plan),
+      self._train_step,
       donate_argnums=0,
       out_shardings=(self.shardings, None),
     )
     batch = abstract_batch(shapes, self.batch_sharding)
     return train_step.lower(self.abstract_state(), batch).compile()
+
+  def _train_step(self, state: TrainState, batch: dict) -> tuple:
+    """`step.train_step`, of a state whose optimizer may lie in the host's memory."""
+    if OPTIMIZER in self.run.execution.offload:
+      near = jax.tree.map(lambda s: s.with_memory_kind("device"), self.shardings)
+      fetched = jax.device_put(state.opt_state, near.opt_state)
+      state = dataclasses.replace(state, opt_state=fetched)
+    return step.train_step(self.plan, state, batch)
 
   @functools.cached_property
   def eval_step(self):

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import jax
 import jax.numpy as jnp
 
-from models.components import flops, param, spec
+from models.components import flops, param, recompute, spec
 from models.components.context import unconstrained
 from t5x_like import losses, step
 from t5x_like.engine import abstract_batch
@@ -105,6 +105,7 @@ def activation_bytes(engine, shapes: dict[str, tuple[int, int]]) -> int:
   rows = run.batch // run.microbatches // engine.batch_shards
   plan = dataclasses.replace(
     engine.plan,
+    execution=recompute.without_offload(run.execution),
     constrain=unconstrained,
     pin=lambda tree: tree,
     batch_shards=1,
@@ -115,7 +116,7 @@ def activation_bytes(engine, shapes: dict[str, tuple[int, int]]) -> int:
   if run.execution.remat == "none":
     kept += kept // blocks
   else:
-    plain = dataclasses.replace(run.execution, remat="none")
+    plain = dataclasses.replace(plan.execution, remat="none")
     all_of_it = _residual_bytes(
       dataclasses.replace(plan, execution=plain), engine.declared, shapes, rows
     )
@@ -157,10 +158,11 @@ def _size(leaf: jax.ShapeDtypeStruct) -> int:
 
 
 def bytes_of(tree: object) -> int:
-  """Bytes of a tree of placed ShapeDtypeStructs on one device."""
+  """Bytes of a tree of placed ShapeDtypeStructs in one device's own memory."""
   return sum(
     math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
     for leaf in jax.tree.leaves(tree)
+    if leaf.sharding.memory_kind in (None, "device")
   )
 
 

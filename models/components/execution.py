@@ -24,6 +24,7 @@ NAMES = {
   "up": "hidden units of a feed-forward layer",
   "ffn_out": "what a feed-forward layer adds to the residual",
 }
+OPTIMIZER = "optimizer"  # may be offloaded too
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,9 @@ class Execution:
     outputs of products with a weight, and of attention); "dots" (all but the outputs of
     products without a batch axis: attention again, and experts; what T5X calls minimal);
     "full" (all, from the block's input); or a tuple of NAMES (all but these).
+  offload: NAMES that wait for the backward pass in the host's memory, and "optimizer",
+    for what the optimizer keeps between steps. Names need remat "full", "minimal" or a
+    tuple; "residual" with "full" leaves nothing of a block on the device.
   attention: a kernel of models/components/attend.py, or "auto" for the best that
     supports the case on this backend; the run prints the choice and the reasons.
   """
@@ -45,6 +49,7 @@ class Execution:
   compute_dtype: str = "float32"
   scan: bool = True
   remat: str | tuple[str, ...] = "none"
+  offload: tuple[str, ...] = ()
   attention: str = "auto"
 
   def __post_init__(self):
@@ -62,11 +67,20 @@ class Execution:
         f"Execution.remat={self.remat!r} is unknown; use one of {', '.join(REMAT)}, or a "
         f"tuple of names to keep: {', '.join(NAMES)}."
       )
+    object.__setattr__(self, "offload", tuple(self.offload))
+    names = tuple(name for name in self.offload if name != OPTIMIZER)
+    _check_names("offload", names)
+    if names and self.remat in ("none", "dots"):
+      raise ValueError(
+        f"Execution.offload={self.offload!r} names values of blocks, and with "
+        f"Execution.remat={self.remat!r} names decide nothing. Use remat 'full', "
+        "'minimal' or a tuple of names to keep on the device."
+      )
 
 
 def _check_names(field: str, names: tuple[str, ...]) -> None:
   if unknown := [name for name in names if name not in NAMES]:
     raise ValueError(
       f"Execution.{field} names {', '.join(map(repr, unknown))}, which no block has. "
-      f"Known: {', '.join(NAMES)}."
+      f"Known: {', '.join(NAMES)}" + (f", {OPTIMIZER}." if field == "offload" else ".")
     )

@@ -8,12 +8,13 @@ keep is `Execution.remat`, by the names that layers give to their values.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
-from models.components.execution import NAMES, Execution
+from models.components.execution import NAMES, OPTIMIZER, Execution
 
 # Whatever took a product with a weight, or attention: what is left is elementwise.
 MINIMAL = tuple(name for name in NAMES if name != "residual")
@@ -47,16 +48,48 @@ def rematerialized(body: Callable, execution: Execution, *, scanned: bool) -> Ca
 
   # What is recomputed must not be merged with what was computed: a scan sees to that by
   # itself, elsewhere it costs a barrier.
-  return jax.checkpoint(
-    named_body, policy=_policy(execution.remat), prevent_cse=not scanned
+  return jax.checkpoint(named_body, policy=_policy(execution), prevent_cse=not scanned)
+
+
+def _policy(execution: Execution) -> Callable:
+  policies = jax.checkpoint_policies
+  if execution.remat == "dots":
+    return policies.dots_with_no_batch_dims_saveable
+  moved = [name for name in execution.offload if name != OPTIMIZER]
+  if not moved:
+    return policies.save_only_these_names(*_kept(execution))
+  return policies.save_and_offload_only_these_names(
+    names_which_can_be_saved=_kept(execution),
+    names_which_can_be_offloaded=moved,
+    offload_src="device",
+    offload_dst=host_memory(),
   )
 
 
-def _policy(remat: str | tuple[str, ...]) -> Callable:
-  policies = jax.checkpoint_policies
-  if remat == "full":
-    return policies.nothing_saveable
-  if remat == "dots":
-    return policies.dots_with_no_batch_dims_saveable
-  names = MINIMAL if remat == "minimal" else remat
-  return policies.save_only_these_names(*names)
+def _kept(execution: Execution) -> tuple[str, ...]:
+  """Names that stay on the device, of a policy by names."""
+  kept = {"full": (), "minimal": MINIMAL}.get(execution.remat, execution.remat)
+  return tuple(name for name in kept if name not in execution.offload)
+
+
+def without_offload(execution: Execution) -> Execution:
+  """The execution that keeps only what `execution` keeps on the device."""
+  remat = execution.remat
+  if set(execution.offload) - {OPTIMIZER}:
+    remat = _kept(execution)
+  return dataclasses.replace(execution, remat=remat, offload=())
+
+
+def host_memory() -> str:
+  """The kind of memory that `Execution.offload` means.
+
+  Raises ValueError where the backend has none.
+  """
+  device = jax.devices()[0]
+  kinds = [memory.kind for memory in device.addressable_memories()]
+  if "pinned_host" not in kinds:
+    raise ValueError(
+      f"Execution.offload needs memory of kind 'pinned_host', and {device.device_kind} "
+      f"({device.platform}) has {', '.join(kinds)}. Set Execution.offload = ()."
+    )
+  return "pinned_host"

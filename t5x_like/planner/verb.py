@@ -50,6 +50,12 @@ def verb(arguments: argparse.Namespace, run: Run) -> int:
 
 def accelerated(run: Run) -> Run:
   """The run with attention as accelerators compute it, in blocks where it can be."""
+  if run.execution.offload:
+    raise ValueError(
+      f"Execution.offload={run.execution.offload!r} cannot be planned: the plan is "
+      "compiled for a CPU, where host and device are one memory. Set it to () to see "
+      "what has to be stored altogether."
+    )
   if run.execution.attention != "auto":
     return run
   lengths = run.task.layout.lengths(run.lengths).values()

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.components import recompute
 from models.components.execution import NAMES, Execution
 from models.components.model import Pass
 from models.components.param import bind, declarations, nested
@@ -61,8 +62,8 @@ def gradient(name: str, execution: Execution):
 
 
 @functools.cache
-def gradients(name: str, remat) -> dict:
-  step = gradient(name, Execution(remat=remat))
+def gradients(name: str, remat, offload: tuple = ()) -> dict:
+  step = gradient(name, Execution(remat=remat, offload=offload))
   return jax.jit(step, compiler_options=FAST_COMPILE)(model(name)[1], batch(2, 16))
 
 
@@ -144,3 +145,46 @@ def test_unknown_names_are_answered_with_the_known_ones():
   with pytest.raises(ValueError, match="'half' is unknown; use one of none, .*router"):
     Execution(remat="half")
   assert hash(Execution(remat=["query"])) == hash(Execution(remat=("query",)))
+
+
+OFFLOADED = ("residual", "gate")
+
+
+def test_offloading_changes_no_gradient():
+  name = "llama2/tiny"
+  plain, moved = gradients(name, "minimal"), gradients(name, "minimal", OFFLOADED)
+  for one, two in zip(jax.tree.leaves(plain), jax.tree.leaves(moved), strict=True):
+    np.testing.assert_allclose(one, two, atol=CLOSE * np.abs(one).max())
+
+
+@pytest.mark.parametrize("scan", [True, False])
+def test_what_is_offloaded_goes_to_the_host_and_comes_back(scan):
+  """In the program for a GPU, which is only lowered; on a CPU both are one memory."""
+  execution = Execution(remat="full", offload=OFFLOADED, scan=scan, attention="einsum")
+  traced = jax.jit(gradient("llama2/tiny", execution)).trace(
+    model("llama2/tiny")[1], batch(2, 16)
+  )
+  text = traced.lower(lowering_platforms=("cuda",)).as_text()
+  layers = 1 if scan else len(ZOO["llama2/tiny"].spec().decoder.blocks)
+  for memory in ("pinned_host", "device"):
+    assert text.count(f'_xla_buffer_placement = "{memory}"') == len(OFFLOADED) * layers
+
+
+def test_offloading_is_refused_where_it_would_do_nothing():
+  with pytest.raises(ValueError, match="with Execution.remat='none' names decide noth"):
+    Execution(offload=("residual",))
+  with pytest.raises(ValueError, match="offload names 'residua'.*residual.*optimizer"):
+    Execution(offload=("residua",), remat="full")
+
+
+def test_offloading_is_refused_without_memory_on_the_host(monkeypatch):
+  class Device:
+    device_kind = platform = "toaster"
+
+    def addressable_memories(self) -> list:
+      return [type("Memory", (), {"kind": "device"})]
+
+  monkeypatch.setattr(jax, "devices", lambda: [Device()])
+  execution = Execution(offload=("residual",), remat="full")
+  with pytest.raises(ValueError, match="'pinned_host', and toaster .* has device"):
+    recompute.rematerialized(lambda x, layer: (x, None), execution, scanned=True)
