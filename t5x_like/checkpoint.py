@@ -328,7 +328,7 @@ def restore_params(path: str | Path, abstract_params: Tree) -> Tree:
   Args:
     path: a run directory, its `checkpoints`, or the directory of one step. The newest
       undamaged step is taken.
-    abstract_params: nested dict of ShapeDtypeStructs.
+    abstract_params: nested dict of ShapeDtypeStructs, float32 or bfloat16 as wanted.
 
   Raises:
     ValueError: nothing is there, or leaves are missing, extra or misshapen; all listed.
@@ -339,7 +339,7 @@ def restore_params(path: str | Path, abstract_params: Tree) -> Tree:
   tree = manifest.read(directory)["tree"]
   saved = {p.removeprefix(prefix): d for p, d in tree.items() if p.startswith(prefix)}
   wanted = leaves.named(abstract_params)
-  _check_tree(directory, saved, wanted, shown=20)
+  _check_tree(directory, leaves.stored_as(saved, wanted), wanted, shown=20)
   placed = {prefix + p: leaf for p, leaf in _placed(wanted).items()}
   found, _ = _read(directory, _items(placed, ocp.args.StandardRestore))
   return leaves.unnamed({p: found[prefix + p] for p in wanted}, abstract_params)

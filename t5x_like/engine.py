@@ -23,7 +23,7 @@ from models.components.execution import OPTIMIZER
 from models.components.recompute import host_memory
 from partitioning import place
 from partitioning.rules import resolve
-from t5x_like import freeze, step
+from t5x_like import freeze, rounding, step
 from t5x_like import state as states
 from t5x_like.run import Run
 from t5x_like.state import TrainState
@@ -53,6 +53,8 @@ class Engine:
     axes = {path: declared.axes for path, declared in self.declared.items()}
     self.transform = run.optimizer.build(axes)
     freeze.check(run.frozen, list(self.declared))
+    if run.rounding is not None:
+      run.rounding.check(list(self.declared))
     self.plan = step.Plan(
       module=self.module,
       loss=run.loss,
@@ -62,6 +64,7 @@ class Engine:
       ema=run.ema,
       frozen=run.frozen,
       loss_scale=run.loss_scale,
+      rounding=run.rounding,
       seed=run.seed,
       execution=run.execution,
       constrain=place.constrainer(self.mesh, self.rules.rules),
@@ -78,6 +81,7 @@ class Engine:
       seed=run.seed,
       ema=run.ema is not None,
       loss_scale=run.loss_scale,
+      rounding=run.rounding,
     )
     self.shardings = self._shardings()
     self.batch_sharding = place.batch_sharding(self.mesh, self.rules.rules)
@@ -109,6 +113,15 @@ class Engine:
       self.shardings,
     )
 
+  def abstract_params(self) -> dict:
+    """Parameters to compute with, however they are stored: float32, sharded."""
+    return jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(
+        leaf.shape, jnp.float32, sharding=leaf.sharding
+      ),
+      self.abstract_state().params,
+    )
+
   def initial_state(self) -> TrainState:
     """The state before the first step, drawn in place: the same on any mesh."""
     # Used once: on a CPU, compiling it with all optimizations takes longer than they
@@ -124,7 +137,7 @@ class Engine:
     """`state` with other parameters; an average of parameters starts from them too."""
     extra = state.extra
     if "ema" in extra:
-      extra = extra | {"ema": jax.tree.map(jnp.copy, params)}
+      extra = extra | {"ema": jax.tree.map(jnp.copy, rounding.widened(params))}
     return dataclasses.replace(state, params=params, extra=extra)
 
   def train_step(

@@ -81,7 +81,7 @@ def of_tasks(
 def trained(engine: Engine, checkpoint: str, step: int | None) -> dict:
   """Parameters of a checkpoint, placed on the engine's mesh."""
   path = f"{checkpoint}/checkpoints/{step}" if step is not None else checkpoint
-  return restore_params(path, engine.abstract_state().params)
+  return restore_params(path, engine.abstract_params())
 
 
 def data(run: Run) -> Pipeline:

@@ -24,7 +24,7 @@ OUTSIDE = frozenset(
 PATHS = frozenset({"path", "pattern", "restore_from"})
 # Fields that came later. Unset, they are left out: runs begun before go on, and cells of
 # studies keep their addresses.
-LATER = frozenset({"loss_scale"})
+LATER = frozenset({"loss_scale", "rounding"})
 ELSEWHERE = frozenset({"data_dir"})
 
 

@@ -85,7 +85,7 @@ def memory(engine, shapes: dict[str, tuple[int, int]]) -> dict[str, int]:
     "parameters": bytes_of(state.params),
     "optimizer state": bytes_of(state.opt_state),
     "averaged parameters": bytes_of(state.extra.get("ema", {})),
-    "gradients": bytes_of(state.params),
+    "gradients": bytes_of(engine.abstract_params()),
     "activations (estimated)": activation_bytes(engine, shapes),
   }
   parts = {name: size for name, size in parts.items() if size}

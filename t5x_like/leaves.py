@@ -16,6 +16,7 @@ import jax
 Tree = Any
 Described = dict[str, tuple[tuple[int, ...], str]]  # path -> (shape, dtype name)
 DEFAULT_LIMIT = 5
+STORED = {"float32", "bfloat16"}  # dtypes in which a run may store its parameters
 
 
 def named(tree: Tree) -> dict[str, Any]:
@@ -82,6 +83,17 @@ def differences(saved: Described, wanted: Described) -> list[str]:
       texts.append(f"{path}: saved {_text(*saved[path])}, wanted {_text(shape, dtype)}")
   extra = [path for path in saved if path not in wanted]
   return texts + [f"{path}: extra in the checkpoint, not wanted" for path in extra]
+
+
+def stored_as(saved: Described, wanted: dict[str, Any]) -> Described:
+  """`saved` with the dtype of what is `wanted` where both are dtypes of parameters: a
+  value that was stored in one of them may be read in the other."""
+
+  def one(path: str, shape: tuple[int, ...], dtype: str) -> tuple:
+    other = str(wanted[path].dtype) if path in wanted else dtype
+    return shape, other if {dtype, other} <= STORED else dtype
+
+  return {path: one(path, *description) for path, description in saved.items()}
 
 
 def shortened(texts: list[str], *, limit: int = DEFAULT_LIMIT) -> str:

@@ -19,6 +19,7 @@ from t5x_like.data.stages import Settled, settle
 from t5x_like.freeze import Freeze
 from t5x_like.loss_scale import Dynamic
 from t5x_like.losses import CrossEntropy
+from t5x_like.rounding import Stochastic
 
 part = dataclasses.dataclass(frozen=True, kw_only=True)
 
@@ -127,7 +128,8 @@ class Run:
   frozen: parameters that keep their values, `freeze.Freeze(pattern="encoder/.*")`.
   parametrisation: how model and optimizer follow a smaller one that was tuned,
   `parametrisation.MuP(base=...)`; it rewrites both here, after swaps.
-  loss_scale: how the loss is scaled in float16, `loss_scale.Dynamic()`.
+  loss_scale: how the loss is scaled in float16, `loss_scale.Dynamic()`. rounding: how
+  parameters are rounded to be stored in bfloat16, `rounding.Stochastic()`.
   """
 
   model: object
@@ -146,6 +148,7 @@ class Run:
   frozen: tuple[Freeze, ...] = ()
   parametrisation: object = None
   loss_scale: Dynamic | None = None
+  rounding: Stochastic | None = None
   restore_from: str | None = None
   execution: Execution = Execution()
   mesh: Mesh = Mesh()

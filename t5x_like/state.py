@@ -14,11 +14,13 @@ import optax
 
 from models.components import param
 from t5x_like.loss_scale import Dynamic
+from t5x_like.rounding import Stochastic
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-  """step: int32 scalar, finished steps. params: nested dict of float32 arrays.
+  """step: int32 scalar, finished steps. params: nested dict of float32 arrays, or of
+  bfloat16 ones in a run that rounds them.
 
   opt_state: optax's. extra: {"ema": params} when the run averages its parameters, and
   {"loss_scale": `loss_scale.Scale`} when it scales its loss.
@@ -42,6 +44,7 @@ def initial(
   seed: int,
   ema: bool,
   loss_scale: Dynamic | None = None,
+  rounding: Stochastic | None = None,
 ) -> TrainState:
   """The state before the first step. Trace it: `jax.jit(..., out_shardings=...)`."""
   params = param.draw(declared, seed=seed)
@@ -49,4 +52,6 @@ def initial(
   extra = {"ema": jax.tree.map(jnp.copy, params)} if ema else {}
   if loss_scale is not None:
     extra["loss_scale"] = loss_scale.start()
-  return TrainState(jnp.zeros((), jnp.int32), params, transform.init(params), extra)
+  opt_state = transform.init(params)
+  stored = params if rounding is None else rounding.nearest(params)
+  return TrainState(jnp.zeros((), jnp.int32), stored, opt_state, extra)

@@ -23,6 +23,7 @@ from t5x_like import freeze, optim
 from t5x_like.freeze import Freeze
 from t5x_like.loss_scale import Dynamic
 from t5x_like.losses import CrossEntropy
+from t5x_like.rounding import Stochastic, widened
 from t5x_like.state import TrainState
 
 Batch = dict[str, jax.Array]
@@ -37,6 +38,7 @@ class Plan:
   clip: limit on the global gradient norm. microbatches: slices of the batch whose
   gradients are summed before one update. ema: decay of the averaged parameters. frozen:
   parameters that stay as they are. loss_scale: the rule by which the loss is scaled.
+  rounding: how parameters become what is stored of them; None stores float32.
   pin: places a tree of gradients on the mesh.
   constrain, batch_shards, ring: see `models.components.model.Pass`.
   """
@@ -49,6 +51,7 @@ class Plan:
   ema: float | None = None
   frozen: tuple[Freeze, ...] = ()
   loss_scale: Dynamic | None = None
+  rounding: Stochastic | None = None
   seed: int = 0
   execution: Execution = Execution()
   constrain: Callable = unconstrained
@@ -162,17 +165,21 @@ def train_step(
   key = jax.random.fold_in(jax.random.key(plan.seed), state.step)
   scaling = state.extra.get("loss_scale")
   scale = None if scaling is None else scaling.scale
-  grads, sums = gradients(plan, state.params, batch, key, scale)
+  params = widened(state.params)
+  grads, sums = gradients(plan, params, batch, key, scale)
   weight = jnp.maximum(sums["weight"], 1.0)
   grads = jax.tree.map(lambda g: g / weight, grads)
   grads = freeze.still(plan.frozen, grads, state.step)
   norm = optax.global_norm(grads)
   finite = jnp.isfinite(norm) & jnp.isfinite(sums["loss"])
   grads = optim.clip_by_global_norm(grads, norm, plan.clip)
-  updates, opt_state = plan.transform.update(grads, state.opt_state, state.params)
+  updates, opt_state = plan.transform.update(grads, state.opt_state, params)
   updates = freeze.still(plan.frozen, updates, state.step)
-  params = optax.apply_updates(state.params, updates)
-  new = (params, opt_state, _averaged(plan, state.extra, params))
+  params = optax.apply_updates(params, updates)
+  averaged = _averaged(plan, state.extra, params)
+  if plan.rounding is not None:
+    params = plan.rounding(params, seed=plan.seed, step=state.step)
+  new = (params, opt_state, averaged)
   old = (state.params, state.opt_state, state.extra)
   # Selected, never multiplied: 0 * NaN is NaN.
   params, opt_state, extra = jax.tree.map(
@@ -191,7 +198,7 @@ def train_step(
 
 def eval_step(plan: Plan, params: dict, batch: Batch) -> Metrics:
   """Sums over a batch, without dropout: add them up, then `per_token`."""
-  return objective(plan, params, batch, None)[1]
+  return objective(plan, widened(params), batch, None)[1]
 
 
 def per_token(sums: Metrics) -> Metrics:
@@ -206,7 +213,7 @@ def per_token(sums: Metrics) -> Metrics:
 
 def parameter_norm(params: dict) -> jax.Array:
   """Global L2 norm of all parameters."""
-  return optax.global_norm(params)
+  return optax.global_norm(widened(params))
 
 
 def _averaged(plan: Plan, extra: dict, params: dict) -> dict:

@@ -15,7 +15,7 @@ import time
 import jax
 
 from models.components import flops
-from t5x_like import evaluate, host, infer, metrics, optim, plot, signals
+from t5x_like import evaluate, host, infer, metrics, optim, plot, rounding, signals
 from t5x_like.checkpoint import Checkpointer, restore_params
 from t5x_like.data import stages
 from t5x_like.engine import Engine
@@ -191,7 +191,7 @@ class _Loop:
   def _evaluate(self, step: int, state: TrainState, ledger) -> dict[str, float]:
     """Held-out losses, and samples, of the averaged parameters if there are any."""
     run = self.run
-    params = state.extra.get("ema", state.params)
+    params = rounding.widened(state.extra.get("ema", state.params))
     values = evaluate.of_tasks(
       self.engine, params, self.pipeline, run.evaluation.batches
     )

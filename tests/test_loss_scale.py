@@ -1,6 +1,7 @@
 """Loss scaling: the rules beside loops written from their sources and beside torch, and
 training in float16 beside float32."""
 
+import functools
 import itertools
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 
 from models.components.execution import Execution
 from models.families import t5
-from t5x_like import optim
+from t5x_like import optim, step
 from t5x_like.checkpoint import Checkpointer
 from t5x_like.data import sources, task, vocab
 from t5x_like.data.objectives.span_corruption import SpanCorruption
@@ -20,6 +21,7 @@ from t5x_like.loss_scale import Dynamic, Windowed
 from t5x_like.metrics import means
 from t5x_like.run import Run
 
+FAST_COMPILE = {"xla_backend_optimization_level": 0}
 HALF = Execution(compute_dtype="float16")
 
 
@@ -139,11 +141,18 @@ def batch(seed=0):
   return made | {"decoder_loss_weights": np.ones((8, 16), np.float32)}
 
 
+@functools.cache
+def compiled(engine):
+  return jax.jit(
+    functools.partial(step.train_step, engine.plan), compiler_options=FAST_COMPILE
+  )
+
+
 def train(engine, state, batches):
   """(state, the metrics of each step)."""
   lines = []
   for rows in batches:
-    state, metrics = engine.train_step(state, engine.put(rows))
+    state, metrics = compiled(engine)(state, rows)
     lines.append({name: float(value) for name, value in metrics.items()})
   return state, lines
 

@@ -130,7 +130,7 @@ def _compiled(run: Run) -> Program:
     flops=hlo.product_flops(text, open_turns=_causal_blocks(shapes)),
     moved=moved,
     state=memory.argument_size_in_bytes,
-    gradients=inspect.bytes_of(engine.abstract_state().params),
+    gradients=inspect.bytes_of(engine.abstract_params()),
     temporary=memory.temp_size_in_bytes
     + memory.output_size_in_bytes
     - memory.alias_size_in_bytes,
