@@ -14,6 +14,7 @@ from models.families import llama, mixtral, palm, t5
 from t5x_like import config, optim, schedules
 from t5x_like.parametrisation import CompleteP, Factors, MuP, multiplied
 from t5x_like.statements import ConfigError
+from t5x_like.study import cells
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0}
 BASE = llama.llama(dim=16, hidden=48, heads=2, layers=2, vocab=50)  # 8 features a head
@@ -219,3 +220,14 @@ def test_a_scaled_branch_is_one_whose_last_kernel_is_scaled():
 
   # float32; a factor of 1/4 itself rounds nothing.
   np.testing.assert_allclose(hidden(scaled, params), hidden(plain, smaller), atol=1e-5)
+
+
+def test_the_shipped_study_has_both_arms_at_every_width_and_rate():
+  study = cells.read(["studies/lr_transfer/study.gin"])
+  found = cells.expand(study, code="0").cells
+  assert len(found) == 2 * 3 * 5
+  assert len({cell.address for cell in found}) == len(found)
+  # The same model and data in both arms: muP changes no shape.
+  for standard, mup in zip(found[::2], found[1::2], strict=True):
+    assert (standard.arm, mup.arm) == ("standard", "mup")
+    assert (standard.point, standard.params) == (mup.point, mup.params)
