@@ -17,6 +17,7 @@ import jax
 # Launcher -> what only its processes have, and where it says how many there are. A shell
 # inside an allocation of SLURM has the second without the first.
 SLURM = ("SLURM_STEP_NODELIST", "SLURM_NTASKS")
+AUTO = "auto"
 OPEN_MPI = ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")
 
 
@@ -30,13 +31,17 @@ def initialize_distributed(
 
   With an address, all three are needed. Without, the launcher's environment decides:
   SLURM or Open MPI with more than one task, an Indexed Job of Kubernetes (where the
-  package `kubernetes` is installed), or a TPU pod. process_count=1 alone keeps a
-  process to itself. Raises ValueError for values that cannot be.
+  package `kubernetes` is installed), or a TPU pod. The address "auto" says that a
+  launcher that JAX knows has started several, also where the environment does not show
+  it, as on TPU VMs. process_count=1 alone keeps a process to itself. Raises ValueError
+  for values that cannot be.
   """
   if process_count == 1:
     return
   given = (coordinator_address, process_count, process_index)
-  if any(value is not None for value in given):
+  if given == (AUTO, None, None):
+    given = (None, None, None)
+  elif any(value is not None for value in given):
     _check(*given)
   elif not _launched(os.environ):
     return

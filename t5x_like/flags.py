@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from t5x_like.interop import flags as interop
+from t5x_like.launching import flags as launching
 from t5x_like.statements import COMMAND_LINE, ConfigError, nearest
 from t5x_like.study import flags as study
 
@@ -58,6 +59,7 @@ The same command again continues the run. --dry_run shows what would be trained.
     --gin.TEXT_FILES='books/*.txt' --gin.VOCABULARY_SIZE=16000 --output=books.model""",
   **study.EXAMPLES,
   **interop.EXAMPLES,
+  **launching.EXAMPLES,
 }
 SUMMARIES = {
   "train": "Train a model, or continue a run.",
@@ -71,6 +73,7 @@ SUMMARIES = {
   "data train-tokenizer": "Train a task's vocabulary and measure it.",
   **study.SUMMARIES,
   **interop.SUMMARIES,
+  **launching.SUMMARIES,
 }
 
 
@@ -90,6 +93,9 @@ class _Parser(argparse.ArgumentParser):
 
 def parse_arguments(words: Sequence[str]) -> argparse.Namespace | None:
   """Flags of one verb; None when help was asked for and has been printed."""
+  launched: list[str] = []  # kept as it was typed
+  if words and words[0] == "launch" and "--" in words:
+    launched, words = words[words.index("--") + 1 :], words[: words.index("--")]
   words = rewrite_gin_flags(words)
   if words and words[0].startswith("--run_mode="):  # as T5X's main.py is called
     words[0] = words[0].partition("=")[2]
@@ -113,7 +119,7 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace | None:
     flag = unknown[0].split("=")[0]
     flags = [o for a in parser._actions for o in a.option_strings if o[:2] == "--"]
     raise ConfigError(f"unknown flag {flag!r} of {verb}{nearest(flag, flags)}")
-  arguments.verb = verb
+  arguments.verb, arguments.command = verb, launched
   if getattr(arguments, "tfds_data_dir", None) is not None:
     print("--tfds_data_dir is deprecated; use --data_dir.", file=sys.stderr)
     arguments.data_dir = arguments.data_dir or arguments.tfds_data_dir
@@ -159,6 +165,8 @@ def verb_parser(verb: str) -> argparse.ArgumentParser:
     study.add_flags(parser, verb)
   elif verb in interop.SUMMARIES:
     interop.add_flags(parser, verb)
+  elif verb in launching.SUMMARIES:
+    launching.add_flags(parser, verb)
   else:
     _add_run_flags(parser, verb)
   parser.add_argument("--json", action="store_true", help="machine-readable output")
@@ -252,7 +260,7 @@ def _add_plan_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_host_flags(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
-  add("--coordinator_address", help="host:port of process 0, for several hosts")
+  add("--coordinator_address", help="host:port of process 0, or auto: ask JAX")
   add("--process_count", type=int, help="processes in all")
   add("--process_index", type=int, help="number of this process")
   # T5X's switch; several processes are recognized by the flags above or the scheduler.

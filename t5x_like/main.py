@@ -199,6 +199,18 @@ def zoo(arguments: argparse.Namespace, real: bool) -> int:
   return listing.verb(arguments)
 
 
+def launch(arguments: argparse.Namespace, real: bool) -> int:
+  """The verb `launch`. Mistakes in what is launched are told now, not on a cluster."""
+  from t5x_like.launching import command, verb
+
+  name = command.verb(arguments.command)
+  if (launched := parse_arguments(arguments.command)) is None:  # its --help
+    return 0
+  if name == "train" and arguments.directory is None:  # its files may be elsewhere
+    _parse(launched).check()
+  return verb.verb(arguments)
+
+
 VERBS: dict[str, Callable[[argparse.Namespace, bool], int]] = {
   "train": train,
   "eval": evaluate,
@@ -221,6 +233,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, bool], int]] = {
   "import": import_model,
   "export": export_model,
   "zoo": zoo,
+  "launch": launch,
 }
 
 

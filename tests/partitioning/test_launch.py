@@ -61,6 +61,11 @@ def test_processes_of_a_launcher_join(started, monkeypatch, environment):
   assert started == [((None, None, None), {"local_device_ids": None})]
 
 
+def test_the_address_auto_leaves_it_to_jax(started):
+  launch.initialize_distributed(coordinator_address="auto")
+  assert started == [((None, None, None), {"local_device_ids": None})]
+
+
 @pytest.mark.parametrize(
   "environment",
   [
