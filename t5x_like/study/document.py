@@ -83,6 +83,9 @@ def _compared(found: dict) -> list[Block]:
   if others:
     lines.append(Heading("Other losses, measured at the same step"))
     lines += [_table(table, named=True) for table in others]
+  lines.append(
+    Drawing("loss_by_setting", "Means over seeds; the lowest of each line is ringed.")
+  )
   lines.append(Drawing("learning_curves", "Means over seeds; bands hold all of them."))
   return lines
 

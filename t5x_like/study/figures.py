@@ -30,6 +30,7 @@ def draw(found: dict) -> dict[str, Figure]:
     "differences": _differences(found),
     "learning_curves": _learning_curves(found),
     "sizes_at_equal_flops": draw_sizes(found),
+    "loss_by_setting": draw_setting(found),
   }
   return {name: figure for name, figure in figures.items() if figure is not None}
 
@@ -213,6 +214,71 @@ def _parabola(panel: object, rows: list[dict], colour: str, label: str) -> None:
   [vertex] = curve.deriv().roots().real
   if size.min() < vertex < size.max():
     panel.plot(np.exp(vertex), curve(vertex), "x", color=INK, markersize=6)
+
+
+def draw_setting(found: dict) -> Figure | None:
+  """Loss by a number that changes no cost, such as a learning rate: one panel an arm, one
+  line for whatever else the points differ in, the lowest value of each ringed."""
+  rows = [row for row in found["rows"] if row["value"] is not None]
+  name = setting(rows)
+  if name is None:
+    return None
+  arms = [arm["name"] for arm in found["arms"]]
+  figure, axes = _figure(1, len(arms), (1.4 + 2.9 * len(arms), 3.4), sharey=True)
+  for panel, arm in zip(axes[0], arms, strict=True):
+    lines: dict[str, dict[float, list[float]]] = {}
+    for row in rows:
+      if row["arm"] == arm:
+        labels = _labels(row)
+        at = float(labels.pop(name))
+        line = " ".join(f"{k}={v}" for k, v in labels.items())
+        lines.setdefault(line, {}).setdefault(at, []).append(row["value"])
+    for index, (line, values) in enumerate(lines.items()):
+      x = sorted(values)
+      y = [float(np.mean(values[at])) for at in x]
+      colour = COLOURS[index % len(COLOURS)]
+      panel.plot(x, y, "o-", color=colour, markersize=4, linewidth=1.1, label=line)
+      best = int(np.argmin(y))
+      ring = {"markersize": 10, "markerfacecolor": "none", "color": colour}
+      panel.plot(x[best], y[best], "o", **ring)
+    least = min(map(min, lines.values()), default=1.0)
+    panel.set_xscale("log" if least > 0 else "linear")
+    _label(panel, "", "", arm)
+  _legend(axes[0][0])
+  figure.supxlabel(name, **_small())
+  figure.supylabel(found["metric"], **_small())
+  return figure
+
+
+def setting(rows: list[dict]) -> str | None:
+  """The name with most values, three or more, all of them numbers at the same FLOPs."""
+  values: dict[str, set[str]] = {}
+  costs: dict[tuple, set[float]] = {}
+  for row in rows:
+    labels = _labels(row)
+    for name, value in labels.items():
+      rest = tuple((k, v) for k, v in labels.items() if k != name)
+      costs.setdefault((name, row["arm"], rest), set()).add(row["flops"])
+      values.setdefault(name, set()).add(value)
+  fit = {
+    name: len(found)
+    for name, found in values.items()
+    if len(found) > 2
+    and all(_is_number(value) for value in found)
+    and all(len(c) == 1 for key, c in costs.items() if key[0] == name)
+  }
+  return max(fit, key=fit.get, default=None)
+
+
+def _labels(row: dict) -> dict[str, str]:
+  return dict(part.split("=", 1) for part in row["point"].split(" ") if "=" in part)
+
+
+def _is_number(text: str) -> bool:
+  try:
+    return math.isfinite(float(text))
+  except ValueError:
+    return False
 
 
 def _learning_curves(found: dict) -> Figure | None:
