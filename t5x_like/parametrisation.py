@@ -36,6 +36,8 @@ WIDTHS = ("embed", "features", "mlp", "heads", "kv_heads", "kv", "latent")
 # Axes that are looked up: the input of a table, wherever they stand.
 LOOKED_UP = ("relpos_buckets",)
 HEAD = "head/kernel"
+# Vectors that activations are multiplied with, one an expert: columns of a kernel.
+COLUMNS = "/centroids"
 SAME = 1e-9  # factors this close to 1 are roundings of 1
 
 
@@ -91,10 +93,12 @@ class MuP:
 
   def of(self, path: str, declared: Declared, base: Declared) -> Factors:
     """The factors of one parameter."""
-    m, kind = fan_in(declared, base), role(declared.axes)
     if path == HEAD:
       return Factors()  # the multiplier of the logits does it all
-    if kind == "output":
+    m = fan_in(declared, base)
+    if path.endswith(COLUMNS):
+      m = _growth(declared, base, range(len(declared.axes)))
+    if _is_output(path, declared):
       return Factors(std=1 / m, rate=1 / m, decay=m)
     return Factors(std=m**-0.5, rate=1 / m, decay=m)
 
@@ -173,7 +177,7 @@ class CompleteP(MuP):
         layers = blocks[0] / blocks[1]
       epsilon = layers**-self.alpha
       # A kernel that took its multiplier into itself has gradients larger by as much.
-      if path == HEAD or role(declared[path].axes) != "output":
+      if path == HEAD or not _is_output(path, declared[path]):
         epsilon /= width
       rate = one.rate * layers ** (self.alpha - 1)
       found[path] = replace(one, rate=rate, epsilon=epsilon)
@@ -258,6 +262,10 @@ def role(axes: tuple[str, ...]) -> str:
   if not inputs:
     return "vector"
   return {(True, False): "output", (True, True): "hidden"}.get(tuple(wide), "input")
+
+
+def _is_output(path: str, declared: Declared) -> bool:
+  return path.endswith(COLUMNS) or role(declared.axes) == "output"
 
 
 def fan_in(declared: Declared, base: Declared) -> float:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from models import zoo
-from models.components import param
+from models.components import balanced, param
+from models.components.spec import Swap
 from models.families import llama, mixtral, palm, t5
 from t5x_like import config, optim, schedules
 from t5x_like.parametrisation import CompleteP, Factors, MuP, multiplied
@@ -111,6 +112,10 @@ def test_a_router_takes_its_multiplier_into_itself():
   wide = mixtral.mixtral(dim=64, hidden=128, **sizes)
   path = "decoder/blocks_0/ffn/router/gate/kernel"
   assert MuP(base=base).factors(wide)[path] == Factors(std=0.25, rate=0.25, decay=4.0)
+  other = Swap(old="TopK", new=balanced.Base())
+  found = MuP(base=other(base)).factors(other(wide))
+  path = "decoder/blocks_0/ffn/router/centroids"
+  assert found[path] == Factors(std=0.25, rate=0.25, decay=4.0)
 
 
 def test_an_update_of_each_group_is_adamw_with_the_tables_numbers():
