@@ -16,14 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.components import attend, param
+from models.components import param
 from models.components.attend_ring import Ring
 from models.components.dense import keep_rows
 from models.components.execution import OPTIMIZER
 from models.components.recompute import host_memory
 from partitioning import place
 from partitioning.rules import resolve
-from t5x_like import freeze, rounding, step
+from t5x_like import freeze, kernels, rounding, step
 from t5x_like import state as states
 from t5x_like.run import Run
 from t5x_like.state import TrainState
@@ -194,36 +194,15 @@ class Engine:
     return {name: make(rows) for name, rows in batch.items()}
 
   def kernels(self, lengths: dict[str, int]) -> dict[str, str]:
-    """Attention kernels this run uses, with the reasons faster ones were refused."""
-    chosen = {}
-    for side in ("encoder", "decoder"):
-      stack = getattr(self.run.model, side, None)
-      if stack is None:
-        continue
-      found: dict[str, list[str]] = {}
-      for block in dict.fromkeys(stack.blocks):
-        for part, spec in (("self", block.attention), ("cross", block.cross)):
-          if spec is not None:
-            keys = lengths["encoder"] if part == "cross" else lengths[side]
-            kernel = self._kernel(spec, lengths[side], keys)
-            found.setdefault(f"{side} {part}-attention", []).append(kernel)
-      chosen |= {name: " and ".join(dict.fromkeys(k)) for name, k in found.items()}
-    return chosen
-
-  def _kernel(self, spec, queries: int, keys: int) -> str:
-    call = spec.call(
-      dropout=self.run.model.dropout,
-      aligned=queries == keys,
+    """Attention kernels of this run, by side and part; see kernels.py."""
+    return kernels.report(
+      self.run.model,
+      self.run.execution,
+      lengths=lengths,
+      rows=self.run.batch // self.run.microbatches,
       batch_shards=self.batch_shards,
+      ring=self.ring,
     )
-    call = dataclasses.replace(call, ring=self.ring)
-    rows = self.run.batch // self.run.microbatches
-    q = (rows, queries, spec.heads, spec.key_width)
-    k = (rows, keys, spec.kv_heads or spec.heads, spec.key_width)
-    bias = (rows, spec.heads, queries, keys) if spec.row_bias else None
-    name, refused = attend.choose(self.run.execution.attention, call, q, k, bias=bias)
-    reasons = "; ".join(f"{other} refused: {why}" for other, why in refused.items())
-    return f"{name} ({reasons})" if reasons else name
 
 
 def abstract_batch(

@@ -65,6 +65,7 @@ def run_report(run: object, *, config_text: str) -> dict[str, object]:
     "total": sum(row["count"] for row in rows),
     "mesh": dict(engine.mesh.shape),
     "batch": {name: list(shape) for name, shape in shapes.items()},
+    "kernels": engine.kernels(lengths),
     "memory": memory(engine, shapes),
     "flops": flops.step_flops(run.model, batch=run.batch, lengths=lengths),
   }
@@ -196,6 +197,8 @@ def _show(report: dict[str, object], as_json: bool) -> None:
   print(f"mesh            {mesh}")
   for name, shape in report["batch"].items():
     print(f"batch           {name} {shape}")
+  for place, kernel in report["kernels"].items():
+    print(f"kernel          {place}: {kernel}")
   print(f"FLOPs a step    {report['flops']:,} ({report['flops'] / 1e12:,.3f} TFLOP)")
   print("memory of one device:")
   for name, size in report["memory"].items():

@@ -2,7 +2,8 @@
 
 You are in: models/components. A kernel is a function with the signature of `_einsum`
 and a line in KERNELS that says which cases it refuses and why; all of them compute the
-same numbers to rounding. Nothing falls back in silence: `choose` returns its reasons.
+same numbers to rounding. Nothing falls back in silence: `choose` returns its reasons,
+and `fallbacks` those that `Execution.strict` makes errors.
 
 Shapes: B batch, T queries, S keys, N heads, K kv heads, G = N / K, H head dim.
 """
@@ -10,14 +11,17 @@ Shapes: B batch, T queries, S keys, N heads, K kv heads, G = N / K, H head dim.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from models.components.attend_all_to_all import all_to_all_kernel, all_to_all_refuses
 from models.components.attend_blockwise import SMALLEST, block, blockwise_kernel
+from models.components.attend_cudnn import cudnn_kernel, cudnn_refuses
 from models.components.attend_ring import Ring, ring_kernel
 from models.components.attend_rows import MASKED, rows_kernel
+from models.components.attend_splash import splash_kernel, splash_refuses
 from models.components.distance_bias import DistanceBias, whole
 from models.components.mask import Sight, allowed
 from models.components.recompute import named
@@ -37,6 +41,7 @@ class Attend:
   ring: Ring | None = None  # devices among which queries and keys are split
   value_dim: int | None = None  # width of a value, where it is not that of a key
   softcap: float | None = None  # scores become softcap * tanh(scores / softcap)
+  dtype: str = "float32"  # of queries, keys and values
 
 
 def attend(
@@ -48,44 +53,80 @@ def attend(
   sight: Sight,
   bias: DistanceBias | jax.Array | None = None,
   key: jax.Array | None = None,
-  kernel: str = "auto",
+  kernel: str | tuple[str, ...] = "auto",
 ) -> jax.Array:
   """Mixes values; [B, T, N, width of v] in the dtype of q. `bias` is [1 or B, N, T, S],
-  or one of distances."""
+  or one of distances. kernel: see `Execution.attention`."""
+  call = dataclasses.replace(call, dtype=q_BTNH.dtype.name)
   name, _ = choose(
     kernel, call, q_BTNH.shape, k_BSKH.shape, bias=None if bias is None else bias.shape
   )
-  return KERNELS[name][0](call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key)
+  return KERNELS[name].run(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key)
 
 
 def choose(
-  kernel: str, call: Attend, q: tuple, k: tuple, *, bias: tuple | None
+  kernel: str | tuple[str, ...], call: Attend, q: tuple, k: tuple, *, bias: tuple | None
 ) -> tuple[str, dict[str, str]]:
-  """The kernel that runs these shapes, and why each faster one was refused.
+  """The kernel that runs these shapes, and why each one before it was not taken.
 
-  Raises ValueError when a kernel was asked for by name and refuses the case.
+  kernel: a name, "auto", or names in the order in which they are tried. Raises
+  ValueError for an unknown name, and when every kernel that was named refuses.
   """
-  if kernel != "auto":
-    if kernel not in KERNELS:
-      raise ValueError(
-        f"Execution.attention={kernel!r} is unknown; known: auto, {', '.join(KERNELS)}."
-      )
-    reason = KERNELS[kernel][1](call, q, k, bias)
-    if reason:
-      raise ValueError(
-        f"Execution.attention={kernel!r} cannot compute this attention: {reason}. "
-        "Use 'auto' to let each layer take the best kernel that can."
-      )
-    return kernel, {}
   refused: dict[str, str] = {}
-  # Others would have every device gather all keys.
-  split = () if call.ring is None else ("ring",)
-  for name in split + PREFERRED.get(jax.default_backend(), ("einsum",)):
-    reason = KERNELS[name][1](call, q, k, bias) or _declines(name, q, k)
+  for name in _order(kernel, call):
+    reason = _refuses(name, call, q, k, bias)
+    if kernel == "auto":
+      reason = reason or _declines(name, q, k)
     if not reason:
       return name, refused
     refused[name] = reason
-  return "einsum", refused
+  raise ValueError(
+    f"Execution.attention={kernel!r} cannot compute this attention: "
+    + "; ".join(refused.values() if isinstance(kernel, str) else _lines(refused))
+    + ". Use 'auto' to let each layer take the best kernel that can, or end a list of "
+    "kernels with 'einsum', which always can."
+  )
+
+
+def fallbacks(
+  kernel: str | tuple[str, ...], call: Attend, q: tuple, k: tuple, *, bias: tuple | None
+) -> dict[str, str]:
+  """Of what `choose` passed over, the kernels that this backend has but that refused,
+  with their reasons. What "auto" thinks slower for a shape is not among them."""
+  _, passed = choose(kernel, call, q, k, bias=bias)
+  return {
+    name: reason
+    for name in passed
+    if KERNELS[name].backend in (None, jax.default_backend())
+    and (reason := _refuses(name, call, q, k, bias))
+  }
+
+
+def _order(kernel: str | tuple[str, ...], call: Attend) -> tuple[str, ...]:
+  if kernel == "auto":
+    # Others would have every device gather all keys.
+    split = () if call.ring is None else ("ring",)
+    return split + PREFERRED.get(jax.default_backend(), ("einsum",))
+  names = (kernel,) if isinstance(kernel, str) else kernel
+  for name in names:
+    if name not in KERNELS:
+      raise ValueError(
+        f"Execution.attention={kernel!r}: {name!r} is unknown; known: auto, "
+        f"{', '.join(KERNELS)}."
+      )
+  return names
+
+
+def _refuses(name: str, call: Attend, q: tuple, k: tuple, bias) -> str | None:
+  """Why a kernel cannot compute a case here."""
+  needs, backend = KERNELS[name].backend, jax.default_backend()
+  if needs not in (None, backend):
+    return f"needs a {needs.upper()}, the backend is {backend}"
+  return KERNELS[name].refuses(call, q, k, bias)
+
+
+def _lines(reasons: dict[str, str]) -> list[str]:
+  return [f"{name}: {why}" for name, why in reasons.items()]
 
 
 def _einsum(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
@@ -112,25 +153,6 @@ def _einsum(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
     weights = jnp.where(keep, weights / (1.0 - call.dropout), 0)
   mixed = jnp.einsum("bkgts,bskh->btkgh", weights, v_BSKH)
   return named(mixed.reshape(B, T, N, -1), "attention")
-
-
-def _cudnn(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
-  """cuDNN's fused attention through `jax.nn.dot_product_attention`."""
-  del key
-  visible = allowed(call.mask, sight)
-  mask = None if visible is None else visible[:, None]
-  if bias is not None:
-    bias = whole(bias).astype(q_BTNH.dtype)
-  mixed = jax.nn.dot_product_attention(
-    q_BTNH,
-    k_BSKH,
-    v_BSKH,
-    bias=bias,
-    mask=mask,
-    scale=call.scale,
-    implementation="cudnn",
-  )
-  return named(mixed, "attention")
 
 
 def _einsum_refuses(call, q, k, bias) -> str | None:
@@ -185,32 +207,26 @@ def _declines(name: str, q: tuple, k: tuple) -> str | None:
   return None
 
 
-def _cudnn_refuses(call, q, k, bias) -> str | None:
-  if jax.default_backend() != "gpu":
-    return f"needs an NVIDIA GPU, the backend is {jax.default_backend()}"
-  if call.dropout:
-    return "attention dropout is computed by einsum"
-  if call.softcap is not None:
-    return "soft-capped scores are computed by einsum"
-  if q[-1] > 128 or q[-1] % 8:
-    return f"head dim {q[-1]} is not a multiple of 8 up to 128"
-  if call.value_dim is not None:
-    return f"values are {call.value_dim} wide, keys {k[-1]}"
-  if q[1] % 2 or k[1] % 2:
-    return f"odd lengths {q[1]}, {k[1]}"
-  return None
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+  """A function with the signature of `_einsum`; (call, shape of q, shape of k, shape of
+  the bias or None) -> why it refuses or None; the one backend that has it, or None."""
+
+  run: Callable
+  refuses: Callable
+  backend: str | None = None
 
 
-# name -> (function, why it refuses a case or None)
 KERNELS = {
-  "einsum": (_einsum, _einsum_refuses),
-  "rows": (rows_kernel, _rows_refuses),
-  "blockwise": (blockwise_kernel, _blockwise_refuses),
-  "ring": (ring_kernel, _ring_refuses),
-  "all_to_all": (all_to_all_kernel, all_to_all_refuses),
-  "cudnn": (_cudnn, _cudnn_refuses),
+  "einsum": Kernel(_einsum, _einsum_refuses),
+  "rows": Kernel(rows_kernel, _rows_refuses),
+  "blockwise": Kernel(blockwise_kernel, _blockwise_refuses),
+  "ring": Kernel(ring_kernel, _ring_refuses),
+  "all_to_all": Kernel(all_to_all_kernel, all_to_all_refuses),
+  "cudnn": Kernel(cudnn_kernel, cudnn_refuses, "gpu"),
+  "splash": Kernel(splash_kernel, splash_refuses, "tpu"),
 }
-# Fastest first. cuDNN computes in 16 bits only, so on a GPU it is asked for by name.
+# Fastest first. Those that were never run on their hardware are asked for by name.
 PREFERRED = {
   "cpu": ("rows", "blockwise", "einsum"),
   "gpu": ("blockwise", "einsum"),

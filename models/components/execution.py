@@ -42,15 +42,19 @@ class Execution:
   offload: NAMES that wait for the backward pass in the host's memory, and "optimizer",
     for what the optimizer keeps between steps. Names need remat "full", "minimal" or a
     tuple; "residual" with "full" leaves nothing of a block on the device.
-  attention: a kernel of models/components/attend.py, or "auto" for the best that
-    supports the case on this backend; the run prints the choice and the reasons.
+  attention: a kernel of models/components/attend.py; or names of several, of which each
+    layer takes the first that can; or "auto" for the best that supports the case on this
+    backend. The run prints the choice and the reasons.
+  strict: training stops, before the first step, when a kernel that comes earlier in
+    that order and that the backend has cannot compute some layer.
   """
 
   compute_dtype: str = "float32"
   scan: bool = True
   remat: str | tuple[str, ...] = "none"
   offload: tuple[str, ...] = ()
-  attention: str = "auto"
+  attention: str | tuple[str, ...] = "auto"
+  strict: bool = False
 
   def __post_init__(self):
     if self.compute_dtype not in DTYPES:
@@ -68,6 +72,8 @@ class Execution:
         f"tuple of names to keep: {', '.join(NAMES)}."
       )
     object.__setattr__(self, "offload", tuple(self.offload))
+    if not isinstance(self.attention, str):
+      object.__setattr__(self, "attention", tuple(self.attention))
     names = tuple(name for name in self.offload if name != OPTIMIZER)
     _check_names("offload", names)
     if names and self.remat in ("none", "dots"):
