@@ -7,6 +7,7 @@ run, identity       everything a run is made of; what makes two runs the same
 inspect             what a configuration means: parameters, memory, FLOPs
 train               the loop; read it top to bottom
 engine, step, state, losses, optim, schedules     what a step computes
+loss_scale, rounding, noise                       16 bits; how large a batch
 evaluate, infer, decode/                          what a trained model does
 checkpoint, rundir, signals                       what survives a restart
 metrics, ledger, progress, plot                   what a run says about itself

@@ -65,6 +65,7 @@ class Engine:
       frozen=run.frozen,
       loss_scale=run.loss_scale,
       rounding=run.rounding,
+      noise_scale=run.noise_scale,
       seed=run.seed,
       execution=run.execution,
       constrain=place.constrainer(self.mesh, self.rules.rules),

@@ -7,6 +7,7 @@ the last line, `Rates` turns their time into speed; then `ledger.py` writes the 
 Definitions, per logged line, over the steps since the one before:
   loss_scale          of the newest step (loss_scale.py)
   loss, z_loss, ...   nats per target token, weighted by target tokens
+  gradient_square_small, _large, noise_scale_...   see noise.py
   tokens              non-padding tokens a step, of all features
   tokens_per_second   tokens * steps / seconds
   model_flops_per_second   FLOPs of a step * steps / seconds, with the FLOPs that the
@@ -26,9 +27,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from t5x_like import peaks
+from t5x_like import noise, peaks
 
-NOT_PER_TOKEN = ("gradient_norm",)  # of the step's metrics: means over steps
+# Of the step's metrics: means over steps.
+NOT_PER_TOKEN = ("gradient_norm", noise.SMALL, noise.LARGE)
 NEWEST = ("loss_scale",)  # of the last step, skipped or not
 Values = dict[str, Any]
 

@@ -129,7 +129,8 @@ class Run:
   parametrisation: how model and optimizer follow a smaller one that was tuned,
   `parametrisation.MuP(base=...)`; it rewrites both here, after swaps.
   loss_scale: how the loss is scaled in float16, `loss_scale.Dynamic()`. rounding: how
-  parameters are rounded to be stored in bfloat16, `rounding.Stochastic()`.
+  parameters are rounded to be stored in bfloat16, `rounding.Stochastic()`. noise_scale:
+  whether microbatches are compared to estimate the best batch size (noise.py).
   """
 
   model: object
@@ -149,6 +150,7 @@ class Run:
   parametrisation: object = None
   loss_scale: Dynamic | None = None
   rounding: Stochastic | None = None
+  noise_scale: bool = False
   restore_from: str | None = None
   execution: Execution = Execution()
   mesh: Mesh = Mesh()
@@ -167,6 +169,11 @@ class Run:
     for stage in self.settled:
       _check_lengths(stage.lengths)
       _check_division(self, stage.batch)
+    if self.noise_scale and self.microbatches == 1:
+      raise ValueError(
+        "Run.noise_scale=True compares microbatches with the whole batch, and there is "
+        "one; set run.Run.microbatches to 2 or more."
+      )
     if self.ema is not None and not 0.0 < self.ema < 1.0:
       raise ValueError(f"Run.ema={self.ema} must lie between 0 and 1, or be None.")
     if not self.model_dir:

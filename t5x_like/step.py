@@ -19,7 +19,7 @@ from models.components.attend_ring import Ring
 from models.components.context import unconstrained
 from models.components.execution import Execution
 from models.components.model import Pass
-from t5x_like import freeze, optim
+from t5x_like import freeze, noise, optim
 from t5x_like.freeze import Freeze
 from t5x_like.loss_scale import Dynamic
 from t5x_like.losses import CrossEntropy
@@ -39,6 +39,7 @@ class Plan:
   gradients are summed before one update. ema: decay of the averaged parameters. frozen:
   parameters that stay as they are. loss_scale: the rule by which the loss is scaled.
   rounding: how parameters become what is stored of them; None stores float32.
+  noise_scale: whether squared norms of gradients are measured for noise.py.
   pin: places a tree of gradients on the mesh.
   constrain, batch_shards, ring: see `models.components.model.Pass`.
   """
@@ -52,6 +53,7 @@ class Plan:
   frozen: tuple[Freeze, ...] = ()
   loss_scale: Dynamic | None = None
   rounding: Stochastic | None = None
+  noise_scale: bool = False
   seed: int = 0
   execution: Execution = Execution()
   constrain: Callable = unconstrained
@@ -111,7 +113,9 @@ def gradients(
 ) -> tuple[dict, Metrics]:
   """Summed gradients over the batch, in `microbatches` slices one after another.
 
-  scale: what the loss is multiplied by and the sums are divided by again.
+  scale: what the loss is multiplied by and the sums are divided by again. With
+  `plan.noise_scale`, "squares" of the second result holds, for every parameter, the
+  squares of the slices' gradients, summed.
   """
 
   def scaled(params, batch, key):
@@ -120,7 +124,12 @@ def gradients(
 
   def grad(params, batch, key):
     found, sums = jax.grad(scaled, has_aux=True)(params, batch, key)
-    return plan.pin(found), sums
+    found = plan.pin(found)
+    if plan.noise_scale:
+      divided = found if scale is None else jax.tree.map(lambda g: g / scale, found)
+      squares = jax.tree.map(lambda g: jnp.sum(jnp.square(g)), divided)
+      sums = sums | {"squares": squares}
+    return found, sums
 
   if plan.microbatches == 1:
     found, sums = grad(params, batch, key)
@@ -167,6 +176,7 @@ def train_step(
   scale = None if scaling is None else scaling.scale
   params = widened(state.params)
   grads, sums = gradients(plan, params, batch, key, scale)
+  squares = sums.pop("squares", None)
   weight = jnp.maximum(sums["weight"], 1.0)
   grads = jax.tree.map(lambda g: g / weight, grads)
   grads = freeze.still(plan.frozen, grads, state.step)
@@ -193,6 +203,13 @@ def train_step(
     # Not selected: an overflow is what it learns from.
     extra = extra | {"loss_scale": plan.loss_scale.update(scaling, finite)}
     metrics["loss_scale"] = scale
+  if plan.noise_scale:
+    squares = freeze.still(plan.frozen, squares, state.step)
+    # A slice's gradient is per token of an average slice, so that the mean over slices
+    # is the gradient of the batch.
+    share = plan.microbatches / weight**2
+    metrics[noise.SMALL] = share * sum(jax.tree.leaves(squares))
+    metrics[noise.LARGE] = norm**2
   return TrainState(state.step + 1, params, opt_state, extra), metrics
 
 

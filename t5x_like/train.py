@@ -7,6 +7,7 @@ metrics.py): only their order.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import sys
@@ -15,7 +16,17 @@ import time
 import jax
 
 from models.components import flops
-from t5x_like import evaluate, host, infer, metrics, optim, plot, rounding, signals
+from t5x_like import (
+  evaluate,
+  host,
+  infer,
+  metrics,
+  noise,
+  optim,
+  plot,
+  rounding,
+  signals,
+)
 from t5x_like.checkpoint import Checkpointer, restore_params
 from t5x_like.data import stages
 from t5x_like.engine import Engine
@@ -118,11 +129,12 @@ class _Loop:
   def _start(self) -> tuple[TrainState, dict | None]:
     """The newest checkpoint of this run, another run's parameters, or a fresh draw."""
     run, step = self.run, self.checkpoints.latest()
-    self.tokens_seen = 0
+    self.tokens_seen, self.noise, self.best_batch = 0, noise.start(None), {}
     if step is not None:
       abstract = self.engine.abstract_state()
       state, data_state, meta = self.checkpoints.restore(abstract, step)
       self.tokens_seen = meta["tokens_seen"]
+      self.noise = noise.start(meta.get("noise_scale"))
       say(f"continuing from step {step} in {self.directory.path}")
     else:
       state, data_state = self.engine.initial_state(), None
@@ -186,6 +198,15 @@ class _Loop:
     values["parameter_norm"] = float(self.engine.parameter_norm(state.params))
     values |= self.rates(seconds, steps, values)
     values["epoch"] = self.pipeline.epoch(data_state)
+    if self.run.noise_scale:
+      self.noise, self.best_batch = noise.measured(
+        self.noise,
+        values,
+        batch=self.run.settled[self.stage].batch,
+        microbatches=self.run.microbatches,
+        steps=self.run.log.period,
+      )
+      values |= self.best_batch
     return values
 
   def _evaluate(self, step: int, state: TrainState, ledger) -> dict[str, float]:
@@ -218,6 +239,7 @@ class _Loop:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
   def _save(self, step: int, state: TrainState, data_state: dict, held_out: dict):
+    averages = dataclasses.asdict(self.noise) if self.run.noise_scale else None
     saved = self.checkpoints.save(
       step,
       state,
@@ -226,6 +248,7 @@ class _Loop:
         "step": step,
         "model_dir": str(self.directory.path),
         "tokens_seen": self.tokens_seen,
+        "noise_scale": averages,
       },
       metrics=held_out or None,
     )
@@ -243,6 +266,9 @@ class _Loop:
     say(complete(self.run, self.directory))
     if picture:
       say(f"  loss curve   {picture}")
+    if self.run.noise_scale:
+      batch = self.run.settled[self.stage].batch
+      say(f"  batch        {noise.advice(self.best_batch, batch=batch)}")
     return 0
 
 

@@ -47,11 +47,12 @@ class NoiseScale:
   weight: float = 0.0
 
   def update(
-    self, small: float, large: float, small_batch: int, large_batch: int
+    self, small: float, large: float, small_batch: int, large_batch: int, steps: int = 1
   ) -> NoiseScale:
-    """The averages after one step more; arguments as for `estimates`."""
+    """The averages after more steps, of which the norms are means; see `estimates`."""
     signal, noise = estimates(small, large, small_batch, large_batch)
-    keep, add = self.decay, 1 - self.decay
+    keep = self.decay**steps
+    add = 1 - keep
     return dataclasses.replace(
       self,
       signal=keep * self.signal + add * float(signal),
