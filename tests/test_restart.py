@@ -9,7 +9,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import json, sys
+import hashlib, json, sys
 import jax
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
@@ -22,6 +22,7 @@ from t5x_like.data import layouts, sources, task, vocab
 from t5x_like.data.objectives.causal_lm import CausalLM
 from t5x_like.engine import Engine
 from t5x_like.loss_scale import Dynamic
+from t5x_like.rounding import Stochastic
 from t5x_like.run import Run
 
 random = np.random.default_rng(0)
@@ -51,13 +52,20 @@ def five(state):
     found += [float(metrics["loss"]), float(metrics["loss_scale"])]
   return state, found
 
+first = engine.initial_state()
+rounded = jax.jit(
+  lambda params: Stochastic()(params, seed=0, step=3),
+  out_shardings=engine.shardings.params,
+)(first.params)
+every = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(rounded))
 if rules == "fsdp":
-  state, _ = five(engine.initial_state())
+  state, _ = five(first)
   with Checkpointer(folder) as checkpoints:
     assert checkpoints.save(5, state, data={}, meta={})
 else:
   state = Checkpointer(folder).restore(engine.abstract_state())[0]
-print(json.dumps(five(state)[1]))
+found = five(state)[1], hashlib.sha256(every).hexdigest()
+print(json.dumps(found))
 """
 # Compiling takes longer than running here.
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -65,7 +73,7 @@ DEVICES = {"fsdp": 8, "tensor": 4, "data": 1}
 
 
 @pytest.fixture(scope="module")
-def losses(root, tmp_path_factory):
+def found(root, tmp_path_factory):
   folder = str(tmp_path_factory.mktemp("restart"))
   return {rules: run(root, rules, folder) for rules in DEVICES}
 
@@ -82,6 +90,10 @@ def run(root, rules, folder):
 
 
 @pytest.mark.parametrize("rules", ["tensor", "data"])
-def test_a_run_goes_on_elsewhere_as_it_would_have(losses, rules):
-  # Sums in another order, amplified by five updates.
-  assert losses[rules] == pytest.approx(losses["fsdp"], abs=1e-4)
+def test_a_run_goes_on_elsewhere_as_it_would_have(found, rules):
+  # Losses and loss scales; sums in another order, amplified by five updates.
+  assert found[rules][0] == pytest.approx(found["fsdp"][0], abs=1e-4)
+
+
+def test_parameters_are_rounded_alike_on_any_mesh(found):
+  assert len({digest for _, digest in found.values()}) == 1
