@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import re
+import shlex
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,7 @@ from models.components import balanced, param
 from models.components.spec import Swap
 from models.families import llama, mixtral, palm, t5
 from t5x_like import config, optim, schedules
+from t5x_like.flags import parse_arguments
 from t5x_like.parametrisation import CompleteP, Factors, MuP, multiplied
 from t5x_like.statements import ConfigError
 from t5x_like.study import cells
@@ -146,42 +150,41 @@ def test_lion_has_no_epsilon_to_scale():
   assert found.weight_decay == 1.0
 
 
-GIN = """
-from t5x_like import parametrisation
-from models.families import {family}
-run.Run.parametrisation = @parametrisation.{kind}()
-parametrisation.{kind}.base = @base/{family}.{size}()
-base/{family}.{size}.dim = 16
-"""
+DOC = (Path(__file__).resolve().parents[1] / "docs" / "mup.md").read_text()
+SHOWN = re.findall(r"(?ms)^```\n(from __gin__.*?)^```$", DOC)
+COMMANDS = re.findall(r"(?m)^    (t5x_like (?:.*\\\n)*.*)$", DOC)
 
 
 @pytest.mark.parametrize(
-  "size, task, kind",
-  [("llama/tiny", "python_docs_causal_lm", "MuP")]
-  + [("t5_1_1/tiny", "python_docs", "CompleteP")],
+  "gin, model, task, lengths",
+  [
+    (SHOWN[0], "llama/tiny", "python_docs_causal_lm", {"targets": 16}),
+    (SHOWN[1], "t5_1_1/tiny", "python_docs", {"inputs": 16, "targets": 16}),
+  ],
+  ids=("llama", "t5"),
 )
-def test_two_lines_of_gin_turn_it_on(size, task, kind, tmp_path):
-  family, name = ("t5", "t5_1_1") if "t5" in size else ("llama", "llama")
-  file = tmp_path / "mup.gin"
-  lines = GIN.format(family=family, size=name, kind=kind)
-  file.write_text(
-    f"from __gin__ import dynamic_registration\nfrom t5x_like import run{lines}"
-  )
+def test_two_lines_of_gin_turn_it_on(gin, model, task, lengths, tmp_path):
+  file = tmp_path / "shown.gin"
+  file.write_text(gin)
   given = [
     f"MIXTURE_OR_TASK_NAME = {task}",
-    "TASK_FEATURE_LENGTHS = {'inputs': 16, 'targets': 16}",
+    f"TASK_FEATURE_LENGTHS = {lengths}",
     "TRAIN_STEPS = 1",
     "MODEL_DIR = unused",
   ]
-  if "llama" in size:
-    given[1] = "TASK_FEATURE_LENGTHS = {'targets': 16}"
-  files = [f"models/{size}.gin", "runs/pretrain.gin"]
+  files = [f"models/{model}.gin", "runs/pretrain.gin"]
   run = config.parse([*files, "optim/adamw.gin", str(file)], given).build()
   assert run.model.head.scale == 0.5
   assert run.optimizer.clip == 1.0
   assert dataclasses.replace(run, seed=1).model == run.model
   with pytest.raises(ConfigError, match="no rule for OPTIMIZER=Adafactor"):
     config.parse([*files, str(file)], given).build()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_documented_command_has_these_flags(command):
+  words = shlex.split(command.replace("\\\n", " "))[1:]
+  assert parse_arguments(words).verb == " ".join(words[:2])
 
 
 def test_a_base_of_other_parts_is_refused():
