@@ -179,6 +179,12 @@ def row_axis(mesh: jax.sharding.Mesh, rules: Rules) -> str | None:
   return found[0] if found and mesh.shape[found[0]] > 1 else None
 
 
+def attention_axes(rules: Rules) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The mesh axes over which attention finds rows, and heads, split."""
+  rows, _, heads, _ = _apply(rules, ("batch", "length", "heads", "kv"))
+  return rows, heads
+
+
 def batch_sharding(mesh: jax.sharding.Mesh, rules: Rules) -> NamedSharding:
   """Rows of a batch over the mesh; every other axis is whole."""
   return NamedSharding(mesh, PartitionSpec(_apply(rules, ("batch",))[0] or None))

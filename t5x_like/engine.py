@@ -18,6 +18,7 @@ import numpy as np
 
 from models.components import param
 from models.components.attend_ring import Ring
+from models.components.attend_splash import Split
 from models.components.dense import keep_rows
 from models.components.execution import OPTIMIZER
 from models.components.recompute import host_memory
@@ -43,6 +44,8 @@ class Engine:
     self.rules = resolve(run.rules)
     axis = place.row_axis(self.mesh, self.rules.rules)
     self.ring = None if axis is None else Ring(mesh=self.mesh, axis=axis)
+    rows, heads = place.attention_axes(self.rules.rules)
+    self.split = Split(mesh=self.mesh, rows=rows, heads=heads)
     self.batch_shards = math.prod(self.mesh.shape.get(a, 1) for a in BATCH_AXES)
     _check_batch(run, self.batch_shards)
     self.module = run.model.build()
@@ -74,6 +77,7 @@ class Engine:
       ),
       batch_shards=self.batch_shards,
       ring=self.ring,
+      split=self.split,
     )
     self._initial = functools.partial(
       states.initial,
@@ -203,6 +207,7 @@ class Engine:
       rows=self.run.batch // self.run.microbatches,
       batch_shards=self.batch_shards,
       ring=self.ring,
+      split=self.split,
     )
 
 

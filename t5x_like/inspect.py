@@ -111,6 +111,7 @@ def activation_bytes(engine, shapes: dict[str, tuple[int, int]]) -> int:
     pin=lambda tree: tree,
     batch_shards=1,
     ring=None,
+    split=None,
   )
   kept = _residual_bytes(plan, engine.declared, shapes, rows)
   blocks = _blocks(run.model)

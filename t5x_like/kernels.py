@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from models.components import attend
 from models.components.attend_ring import Ring
+from models.components.attend_splash import Split
 from models.components.execution import Execution
 from models.components.position import Rotary
 
@@ -23,6 +24,7 @@ def report(
   rows: int,
   batch_shards: int = 1,
   ring: Ring | None = None,
+  split: Split | None = None,
 ) -> dict[str, str]:
   """{"decoder self-attention": "rows", ...}; with layers where they differ, and with the
   reason for each faster kernel that was not taken.
@@ -40,7 +42,8 @@ def report(
       call = spec.call(
         dropout=model.dropout, aligned=lengths[side] == keys, batch_shards=batch_shards
       )
-      call = dataclasses.replace(call, ring=ring, dtype=execution.compute_dtype)
+      dtype = execution.compute_dtype
+      call = dataclasses.replace(call, ring=ring, split=split, dtype=dtype)
       place = f"{side} {part}-attention"
       text = _chosen(execution, f"{place} of layer {number}", {"call": call} | case)
       found.setdefault(place, {}).setdefault(text, []).append(number)

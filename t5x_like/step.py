@@ -16,6 +16,7 @@ from flax import nnx
 
 from models.components import param
 from models.components.attend_ring import Ring
+from models.components.attend_splash import Split
 from models.components.context import unconstrained
 from models.components.execution import Execution
 from models.components.model import Pass
@@ -41,7 +42,7 @@ class Plan:
   rounding: how parameters become what is stored of them; None stores float32.
   noise_scale: whether squared norms of gradients are measured for noise.py.
   pin: places a tree of gradients on the mesh.
-  constrain, batch_shards, ring: see `models.components.model.Pass`.
+  constrain, batch_shards, ring, split: see `models.components.model.Pass`.
   """
 
   module: nnx.Module
@@ -60,6 +61,7 @@ class Plan:
   pin: Callable = lambda tree: tree
   batch_shards: int = 1
   ring: Ring | None = None
+  split: Split | None = None
 
 
 def objective(
@@ -73,6 +75,7 @@ def objective(
     constrain=plan.constrain,
     batch_shards=plan.batch_shards,
     ring=plan.ring,
+    split=plan.split,
   )
   hidden_BTD, aux = module(batch, run)
   head = module.head_weights()

@@ -21,7 +21,7 @@ from models.components.attend_blockwise import SMALLEST, block, blockwise_kernel
 from models.components.attend_cudnn import cudnn_kernel, cudnn_refuses
 from models.components.attend_ring import Ring, ring_kernel
 from models.components.attend_rows import MASKED, rows_kernel
-from models.components.attend_splash import splash_kernel, splash_refuses
+from models.components.attend_splash import Split, splash_kernel, splash_refuses
 from models.components.distance_bias import DistanceBias, whole
 from models.components.mask import Sight, allowed
 from models.components.recompute import named
@@ -39,6 +39,7 @@ class Attend:
   aligned: bool  # queries and keys are the same positions 0..T-1 of the row
   batch_shards: int = 1
   ring: Ring | None = None  # devices among which queries and keys are split
+  split: Split | None = None  # devices among which rows and heads are, None if unknown
   value_dim: int | None = None  # width of a value, where it is not that of a key
   softcap: float | None = None  # scores become softcap * tanh(scores / softcap)
   dtype: str = "float32"  # of queries, keys and values

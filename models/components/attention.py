@@ -173,7 +173,7 @@ class AttentionLayer(nnx.Module):
       aligned=aligned,
       batch_shards=ctx.batch_shards,
     )
-    call = dataclasses.replace(call, ring=ctx.ring)
+    call = dataclasses.replace(call, ring=ctx.ring, split=ctx.split)
     kernel = ctx.execution.attention
     return attend(call, q, k, v, sight=sight, bias=bias, key=key, kernel=kernel)
 

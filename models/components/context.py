@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from models.components.attend_ring import Ring
+from models.components.attend_splash import Split
 from models.components.execution import Execution
 
 
@@ -56,7 +57,7 @@ class Context:
   number: the absolute number of the layer that is computed.
   bias: the stack's shared position bias [1 or B, N, T, S], or None.
   dropout, key: the rate, and a random key that is None in evaluation.
-  constrain, watch, batch_shards, ring: see `models.components.model.Pass`.
+  constrain, watch, batch_shards, ring, split: see `models.components.model.Pass`.
   """
 
   execution: Execution = Execution()
@@ -77,6 +78,7 @@ class Context:
   watch: Callable = unwatched
   batch_shards: int = 1
   ring: Ring | None = None
+  split: Split | None = None
 
   def layer(self, number: jax.Array | int) -> Context:
     """The same context for layer `number` of the stack: its own random key."""

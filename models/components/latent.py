@@ -171,6 +171,8 @@ class LatentAttentionLayer(nnx.Module):
       aligned=ctx.index_B is None,
       batch_shards=ctx.batch_shards,
     )
-    call = dataclasses.replace(call, value_dim=v.shape[-1], ring=ctx.ring)
+    call = dataclasses.replace(
+      call, value_dim=v.shape[-1], ring=ctx.ring, split=ctx.split
+    )
     kernel = ctx.execution.attention
     return attend(call, q, k, v, sight=sight, bias=ctx.bias, key=random, kernel=kernel)

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from models.components.attend_ring import Ring
+from models.components.attend_splash import Split
 from models.components.context import Context, Memory, unconstrained, unwatched
 from models.components.embed import Embed, EmbedLayer, Head, HeadWeights
 from models.components.execution import Execution
@@ -39,7 +40,8 @@ class Pass:
   mesh. watch(x, name): sees what is computed at each place that has a dropout. What it
   sees are tracers: keep none of them where layers are scanned or recomputed.
   batch_shards: devices over which the batch dimension is spread. ring: those that share
-  the tokens of a row, or None.
+  the tokens of a row, or None. split: how rows and heads lie on the mesh, for kernels that
+  XLA cannot split by itself.
   """
 
   execution: Execution = Execution()
@@ -48,6 +50,7 @@ class Pass:
   watch: Callable = unwatched
   batch_shards: int = 1
   ring: Ring | None = None
+  split: Split | None = None
 
 
 @spec
@@ -136,6 +139,7 @@ class LanguageModel(nnx.Module):
       watch=run.watch,
       batch_shards=run.batch_shards,
       ring=run.ring,
+      split=run.split,
     )
 
   def _embed(

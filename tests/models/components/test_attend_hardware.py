@@ -1,7 +1,8 @@
 """Kernels of other hardware, as far as a CPU can tell; order and fallbacks of kernels.
 
 cuDNN: the arguments of the call, whose numbers XLA computes here. Splash: in Pallas's
-interpreter, and lowered for a TPU. Both beside the definition, which test_attend.py holds against NumPy.
+interpreter, and lowered for a TPU. Both beside the definition, which test_attend.py
+holds against NumPy.
 """
 
 import functools
