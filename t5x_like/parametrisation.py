@@ -330,7 +330,8 @@ def _together(node: object, twin: object, rule: Rule, depth: float = 1.0) -> obj
   if type(node) is not type(twin):
     raise ValueError(
       f"The base has {type(twin).__name__} where the model has {type(node).__name__}. "
-      "Build it by the same family with the same options."
+      "Build it by the same family with the same options; run.Run.swaps, whose parts have "
+      "sizes of their own, are not applied to it."
     )
   new = {}
   for field in dataclasses.fields(node):
