@@ -77,7 +77,7 @@ def _chosen(execution: Execution, layer: str, case: dict[str, object]) -> str:
     reasons = "; ".join(f"{other} refuses: {why}" for other, why in refused.items())
     raise ValueError(
       f"Execution.strict: {layer} would fall back to {name}, for {reasons}. Change what "
-      f"is refused, name {name} in Execution.attention, or set strict = False."
+      f"is refused, put {name} first in Execution.attention, or set strict = False."
     )
   reasons = "; ".join(f"{other} refused: {why}" for other, why in passed.items())
   return f"{name} ({reasons})" if reasons else name
