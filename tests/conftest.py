@@ -9,8 +9,13 @@ import os
 import sys
 from pathlib import Path
 
-import jax
-import pytest
+# LLVM's optimizations take most of the compilation and are not what is tested. Read when
+# JAX starts; processes that tests start inherit it.
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+os.environ.setdefault("XLA_FLAGS", QUICK)
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 
