@@ -7,6 +7,8 @@ gradients are not finite changes no parameter, but it does change the scale.
 
 Losses are summed over the tokens of a microbatch here, as in metaseq, so scales come out
 smaller than where the mean is scaled; a start that is too high costs some skipped steps.
+The output layer's gradients are formed with the loss, before its scale (losses.py): there
+a probability under 6e-8 counts as 0.
 """
 
 from __future__ import annotations
