@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import glob
 import importlib.util
+import math
 import os
 from collections.abc import Mapping
 
 import jax
+
+from partitioning import preflight
 
 # Launcher -> what only its processes have, and where it says how many there are. A shell
 # inside an allocation of SLURM has the second without the first.
@@ -26,6 +29,7 @@ def initialize_distributed(
   coordinator_address: str | None = None,
   process_count: int | None = None,
   process_index: int | None = None,
+  seconds: float = preflight.SECONDS,
 ) -> None:
   """Joins the processes of a multi-host run; does nothing in a single process.
 
@@ -34,7 +38,8 @@ def initialize_distributed(
   package `kubernetes` is installed), or a TPU pod. The address "auto" says that a
   launcher that JAX knows has started several, also where the environment does not show
   it, as on TPU VMs. process_count=1 alone keeps a process to itself. Raises ValueError
-  for values that cannot be.
+  for values that cannot be. Ends the process when the others have not come after
+  `seconds`.
   """
   if process_count == 1:
     return
@@ -45,9 +50,14 @@ def initialize_distributed(
     _check(*given)
   elif not _launched(os.environ):
     return
-  jax.distributed.initialize(
-    *given, local_device_ids=local_devices(os.environ, gpus=_visible_gpus(os.environ))
-  )
+  gpus = _visible_gpus(os.environ)
+  with preflight.time_limit(seconds, lambda: preflight.not_joined(seconds)):
+    jax.distributed.initialize(
+      *given,
+      local_device_ids=local_devices(os.environ, gpus=gpus),
+      # At its own limit JAX aborts with a stack trace; ours comes first.
+      initialization_timeout=math.ceil(seconds) + 60,
+    )
 
 
 def _check(address: str | None, count: int | None, index: int | None) -> None:

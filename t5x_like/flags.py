@@ -263,5 +263,11 @@ def _add_host_flags(parser: argparse.ArgumentParser) -> None:
   add("--coordinator_address", help="host:port of process 0, or auto: ask JAX")
   add("--process_count", type=int, help="processes in all")
   add("--process_index", type=int, help="number of this process")
+  add(
+    "--preflight_seconds",
+    type=float,
+    default=300.0,
+    help="how long to wait at the start for the other processes (default 300)",
+  )
   # T5X's switch; several processes are recognized by the flags above or the scheduler.
   add("--multiprocess_gpu", action="store_true", help=argparse.SUPPRESS)

@@ -5,7 +5,7 @@ You are in: t5x_like, the edge. `t5x_like VERB ...` (or `python -m t5x_like.main
 when it runs, so that `--help` and mistakes in a configuration answer at once.
 
 Exit status: 0 done; 2 something the user can mend, told in one line; 128 + n stopped by
-signal n after saving; 1 a bug, with its traceback.
+signal n after saving; 75 other processes did not answer; 1 a bug, with its traceback.
 """
 
 from __future__ import annotations
@@ -266,7 +266,17 @@ def _load(arguments: argparse.Namespace, real: bool):
   config = _parse(arguments)
   config.check()
   _prepare(arguments, real)
-  return config, config.build()
+  run = config.build()
+  if _joins(arguments):
+    from partitioning import preflight
+
+    preflight.check(run.mesh, seconds=arguments.preflight_seconds)
+  return config, run
+
+
+def _joins(arguments: argparse.Namespace) -> bool:
+  """Whether this is a verb that several processes run together."""
+  return arguments.verb in ("train", "eval", "infer") and not arguments.dry_run
 
 
 def _prepare(arguments: argparse.Namespace, real: bool) -> None:
@@ -286,7 +296,7 @@ def _prepare(arguments: argparse.Namespace, real: bool) -> None:
 
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", arguments.devices)
-  if arguments.dry_run or arguments.verb not in ("train", "eval", "infer"):
+  if not _joins(arguments):
     return
   from partitioning import launch
 
@@ -294,6 +304,7 @@ def _prepare(arguments: argparse.Namespace, real: bool) -> None:
     coordinator_address=arguments.coordinator_address,
     process_count=arguments.process_count,
     process_index=arguments.process_index,
+    seconds=arguments.preflight_seconds,
   )
 
 

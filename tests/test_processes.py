@@ -1,8 +1,10 @@
-"""Two real processes train as one run: the same losses as one process, one checkpoint,
-which one process can go on from."""
+"""Real processes train as one run: two and four have the losses of one, and write one
+checkpoint, which one process can go on from. The two are started by the batch file that
+`t5x_like launch` writes, through a stand-in for srun."""
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -10,11 +12,18 @@ import sys
 import numpy as np
 import pytest
 
+from partitioning import preflight
+from t5x_like import main
+
 FLAGS = [
-  "--gin_file=models/t5_1_1/tiny.gin",
+  "--gin_file=models/llama/tiny.gin",
   "--gin_file=runs/pretrain.gin",
-  "--gin.MIXTURE_OR_TASK_NAME=text_files",
-  "--gin.TASK_FEATURE_LENGTHS={'inputs': 32, 'targets': 16}",
+  "--gin.MIXTURE_OR_TASK_NAME=text_files_causal_lm",
+  "--gin.TASK_FEATURE_LENGTHS={'targets': 32}",
+  # Adafactor, the default, takes as long to compile as the model.
+  "--gin.OPTIMIZER=@optim.AdamW()",
+  "--gin.optim.AdamW.learning_rate=@schedules.Constant()",
+  "--gin.schedules.Constant.value=0.001",
   "--gin.VOCABULARY=@vocab.Bytes()",
   "--gin.vocab.Bytes.extra_ids=100",
   "--gin.BATCH_SIZE=4",
@@ -23,17 +32,32 @@ FLAGS = [
   "--gin.VALIDATION_FRACTION=0.1",
   "--gin.PARTITIONING_RULES=fsdp",
 ]
+# As srun: the tasks of one node, with what Slurm tells each of them.
+SRUN = """\
+#!/bin/bash
+while [[ "$1" == --* ]]; do shift; done
+export SLURM_STEP_NODELIST=localhost SLURM_STEP_NUM_NODES=1 SLURM_NODEID=0
+export SLURM_NTASKS=2 SLURM_STEP_TASKS_PER_NODE=2
+SLURM_PROCID=1 SLURM_LOCALID=1 "$@" &
+SLURM_PROCID=0 SLURM_LOCALID=0 "$@"
+status=$?
+wait $! && exit $status
+"""
 
 
-def start(folder, name, root, *flags):
-  """The `train` verb in a process of its own."""
-  command = [
-    *(sys.executable, "-m", "t5x_like.main", "train", *FLAGS),
+def train(folder, name, *flags):
+  """The `train` verb with these flags."""
+  return [
+    *("train", *FLAGS),
     f"--gin.TEXT_FILES={folder / 'text.txt'}",
     f"--gin.MODEL_DIR={folder / name}",
     f"--data_dir={folder / 'data'}",
     *flags,
   ]
+
+
+def start(command, root, **variables):
+  """A process of its own."""
   env = os.environ | {
     "PYTHONPATH": str(root),
     "JAX_PLATFORMS": "cpu",
@@ -43,11 +67,20 @@ def start(folder, name, root, *flags):
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
   }
   pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-  return subprocess.Popen(command, env=env, cwd=root, **pipes)
+  return subprocess.Popen(command, env=env | variables, cwd=root, **pipes)
+
+
+def start_here(words, root):
+  """The program with these words."""
+  return start([sys.executable, "-m", "t5x_like.main", *words], root)
 
 
 def finish(*processes):
-  outputs = [process.communicate(timeout=240)[0] for process in processes]
+  try:
+    outputs = [process.communicate(timeout=240)[0] for process in processes]
+  finally:
+    for process in processes:
+      process.kill()
   for process, output in zip(processes, outputs, strict=True):
     assert process.returncode == 0, output[-3000:]
   return outputs
@@ -58,6 +91,17 @@ def losses(folder, name):
   return [json.loads(line)["loss"] for line in lines]
 
 
+def free_port(ports=(0,)):
+  """One that nobody listens at."""
+  for port in ports:
+    with socket.socket() as free:
+      try:
+        free.bind(("localhost", port))
+        return free.getsockname()[1]
+      except OSError:
+        continue
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, root):
   path = tmp_path_factory.mktemp("processes")
@@ -65,31 +109,52 @@ def folder(tmp_path_factory, root):
   words = "two of them are one if they know of each other".split()
   lines = [" ".join(random.choice(words, 30)) for _ in range(200)]
   (path / "text.txt").write_text("\n".join(lines))
-  finish(start(path, "one", root, "--gin.TRAIN_STEPS=6"))
-  with socket.socket() as free:
-    free.bind(("localhost", 0))
-    address = f"localhost:{free.getsockname()[1]}"
-  several = [
-    "--gin.TRAIN_STEPS=4",
-    "--gin.mesh.Mesh.data=1",
-    "--gin.mesh.Mesh.fsdp=2",
-    f"--coordinator_address={address}",
-    "--process_count=2",
-  ]
-  both = [
-    start(path, "two", root, *several, f"--process_index={index}") for index in range(2)
-  ]
-  finish(*both)
+  finish(start_here(train(path, "one", "--gin.TRAIN_STEPS=6"), root))
   return path
 
 
-def test_two_processes_have_the_losses_of_one(folder):
-  one, two = losses(folder, "one"), losses(folder, "two")[:4]
+@pytest.fixture(scope="module")
+def two(folder, root):
+  """What the batch file of two tasks prints."""
+  job, bin = folder / "two.sbatch", folder / "bin"
+  mesh = ["--gin.mesh.Mesh.data=1", "--gin.mesh.Mesh.fsdp=2"]
+  words = ["launch", "--engine=slurm", "--tasks_per_node=2", f"--out={job}"]
+  words += [f"--python={sys.executable}", f"--directory={root}", "--"]
+  assert main.main([*words, *train(folder, "two", "--gin.TRAIN_STEPS=4", *mesh)]) == 0
+  bin.mkdir()
+  (bin / "srun").write_text(SRUN)
+  (bin / "srun").chmod(0o755)
+  # JAX meets at this port of a job's first node.
+  ports = [61_440 + random.randrange(4096) for _ in range(100)]
+  number = str(free_port(ports) - 61_440)
+  search = f"{bin}{os.pathsep}{os.environ['PATH']}"
+  (output,) = finish(start(["bash", str(job)], root, SLURM_JOB_ID=number, PATH=search))
+  return output
+
+
+def test_two_processes_have_the_losses_of_one(folder, two):
+  assert "2 processes x 1 CPU devices; preflight all-reduce " in two
+  one, found = losses(folder, "one"), losses(folder, "two")[:4]
   # Sums of two halves: float32 in another order, amplified by four updates.
-  np.testing.assert_allclose(one[:4], two, atol=1e-4)
+  np.testing.assert_allclose(one[:4], found, atol=1e-4)
 
 
-def test_one_process_goes_on_from_the_checkpoint_of_two(folder, root):
-  (output,) = finish(start(folder, "two", root, "--gin.TRAIN_STEPS=6"))
+def test_one_process_goes_on_from_the_checkpoint_of_two(folder, two, root):
+  words = train(folder, "two", "--gin.TRAIN_STEPS=6")
+  (output,) = finish(start_here(words, root))
   assert "continuing from step 4" in output
   np.testing.assert_allclose(losses(folder, "one"), losses(folder, "two"), atol=1e-4)
+
+
+def test_a_process_that_stays_alone_ends_in_time(folder, root):
+  words = train(
+    folder,
+    "alone",
+    "--gin.TRAIN_STEPS=2",
+    f"--coordinator_address=localhost:{free_port()}",
+    *("--process_count=2", "--process_index=0", "--preflight_seconds=1"),
+  )
+  process = start_here(words, root)
+  output, _ = process.communicate(timeout=240)
+  assert process.returncode == preflight.UNANSWERED
+  assert "error: after 1 s not all 2 processes have joined process 0" in output

@@ -25,6 +25,7 @@ OPEN_MPI = {
   "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
   "OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.96.0.1:34911",
 }
+JOINED = {"local_device_ids": None, "initialization_timeout": 360}
 
 
 @pytest.fixture
@@ -58,12 +59,12 @@ def test_a_single_process_starts_nothing(started):
 )
 def test_processes_of_a_launcher_join(started, monkeypatch, environment):
   under(monkeypatch, environment)
-  assert started == [((None, None, None), {"local_device_ids": None})]
+  assert started == [((None, None, None), JOINED)]
 
 
 def test_the_address_auto_leaves_it_to_jax(started):
   launch.initialize_distributed(coordinator_address="auto")
-  assert started == [((None, None, None), {"local_device_ids": None})]
+  assert started == [((None, None, None), JOINED)]
 
 
 @pytest.mark.parametrize(
