@@ -2,10 +2,15 @@
 
 You are in: partitioning, the edge (asks JAX for devices). axes.py says what the mesh
 axes `data`, `fsdp`, `context` and `tensor` mean.
+
+Slices are groups of devices with a fast network inside and a slow one between: TPU
+slices, or hosts. Only the axis `data` goes from one to another, as its outer part: it is
+what sends least, gradients once a step.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -16,18 +21,27 @@ import numpy as np
 from partitioning.axes import MESH_AXES
 
 NAMES = tuple(MESH_AXES)
+KINDS = (jax.sharding.AxisType.Auto,) * len(NAMES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mesh:
-  """Devices along each axis; -1 on one axis means all that are left."""
+  """Devices along each axis; -1 on one axis means all that are left.
+
+  slices: groups that the axis `data` is divided over, its outer part. None: as many as
+  the devices name (their `slice_index`), if they can divide it. Devices that name none
+  are grouped by process.
+  """
 
   data: int = -1
   fsdp: int = 1
   context: int = 1
   tensor: int = 1
+  slices: int | None = None
 
   def __post_init__(self):
+    if self.slices is not None and self.slices < 1:
+      raise ValueError(f"{self}: slices must be 1 or more, or None.")
     sizes = self.sizes()
     if any(size == 0 or size < -1 for size in sizes) or sizes.count(-1) > 1:
       raise ValueError(
@@ -42,7 +56,9 @@ class Mesh:
   def build(self, devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
     """The mesh over `devices` (default: all of them, over all processes).
 
-    Raises ValueError when the axes do not multiply to the number of devices.
+    Raises ValueError when the axes do not multiply to the number of devices, when
+    slices cannot be made of these, or when a ring of the axis `context` would go through
+    several processes.
     """
     devices = list(jax.devices() if devices is None else devices)
     known = math.prod(size for size in self.sizes() if size != -1)
@@ -51,11 +67,75 @@ class Mesh:
     if math.prod(shape) != len(devices):
       raise ValueError(
         f"{self} needs a multiple of {known} devices, and all of them: there are "
-        f"{len(devices)}. Change the axes, or set one of them to -1."
+        f"{_counted(devices)}. Change the axes, or set one of them to -1."
       )
-    kinds = (jax.sharding.AxisType.Auto,) * len(NAMES)
+    grid = self.grid(devices, shape)
+    _check_rings(grid)
+    return jax.sharding.Mesh(grid, NAMES, axis_types=KINDS)
+
+  def grid(self, devices: Sequence[jax.Device], shape: tuple[int, ...]) -> np.ndarray:
+    """The devices in an array of this shape: slice after slice along `data`."""
+    groups = self._groups(devices)
+    if self.slices is None and shape[0] % len(groups):
+      return np.array(sum(groups, [])).reshape(shape)  # another axis must leave a slice
+    inner = (shape[0] // len(groups), *shape[1:])
+    if {len(group) for group in groups} != {math.prod(inner)}:
+      raise ValueError(
+        f"{self}: the axis data, {shape[0]} here, must be a multiple of {len(groups)} "
+        f"slices, and these equal; they have {[len(group) for group in groups]} devices. "
+        "All other axes lie within a slice."
+      )
     # make_mesh knows the wiring of TPU slices; a chosen subset is taken as it is.
     if len(devices) == len(jax.devices()):
-      return jax.make_mesh(shape, NAMES, axis_types=kinds, devices=devices)
-    grid = np.array(devices).reshape(shape)
-    return jax.sharding.Mesh(grid, NAMES, axis_types=kinds)
+      meshes = [jax.make_mesh(inner, NAMES, KINDS, devices=group) for group in groups]
+      return np.concatenate([mesh.devices for mesh in meshes])
+    return np.concatenate([np.array(group).reshape(inner) for group in groups])
+
+  def _groups(self, devices: Sequence[jax.Device]) -> list[list[jax.Device]]:
+    """The devices of each slice."""
+    named, processes = _by(devices, "slice_index"), _by(devices, "process_index")
+    count = self.slices or len(named)
+    if count == len(named):
+      return named
+    if count == 1:
+      return [list(devices)]
+    if len(named) > 1 or len(processes) % count:
+      raise ValueError(
+        f"{self}: there are {len(named)} slices and {len(processes)} processes. slices "
+        "must be the number of slices, or, with one, a divisor of the number of "
+        "processes."
+      )
+    each = len(processes) // count
+    return [sum(processes[i : i + each], []) for i in range(0, len(processes), each)]
+
+
+def _by(devices: Sequence[jax.Device], name: str) -> list[list[jax.Device]]:
+  """Devices with the same value of an attribute, by that value; in the order given."""
+  found = collections.defaultdict(list)
+  for device in devices:
+    found[getattr(device, name, None) or 0].append(device)
+  return [found[value] for value in sorted(found)]
+
+
+def _counted(devices: Sequence[jax.Device]) -> str:
+  """How many there are, and where: "8 (2 processes x 4)"."""
+  counts = [len(group) for group in _by(devices, "process_index")]
+  if len(counts) == 1:
+    return str(len(devices))
+  return (
+    f"{len(devices)} ({len(counts)} processes x {' or '.join(map(str, {*counts}))})"
+  )
+
+
+def _check_rings(grid: np.ndarray) -> None:
+  """Each process makes whole rows, so the devices that share a row must be its own."""
+  axis = NAMES.index("context")
+  rings = np.moveaxis(grid, axis, -1).reshape(-1, grid.shape[axis])
+  for ring in rings:
+    processes = sorted({device.process_index for device in ring})
+    if len(processes) > 1:
+      raise ValueError(
+        f"Mesh.context={grid.shape[axis]}: a ring goes through processes {processes}, and "
+        "each process reads whole rows. Lower context to a divisor of the devices of a "
+        "process, divided by Mesh.tensor; or start one process a host."
+      )
