@@ -26,6 +26,7 @@ AXES: dict[str, str] = {
 
 MESH_AXES: dict[str, str] = {
   "data": "copies of the model, each with its rows of the batch",
+  "pipeline": "devices that share the layers of one copy, a stage each",
   "fsdp": "copies that share the storage of one, each with its rows of the batch",
   "context": "devices that share each row of one copy, each with its part of the tokens",
   "tensor": "devices that share each product of one copy",

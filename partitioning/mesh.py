@@ -1,7 +1,7 @@
 """The mesh: devices in a grid with named axes.
 
 You are in: partitioning, the edge (asks JAX for devices). axes.py says what the mesh
-axes `data`, `fsdp`, `context` and `tensor` mean.
+axes `data`, `pipeline`, `fsdp`, `context` and `tensor` mean.
 
 Slices are groups of devices with a fast network inside and a slow one between: TPU
 slices, or hosts. Only the axis `data` goes from one to another, as its outer part: it is
@@ -34,6 +34,7 @@ class Mesh:
   """
 
   data: int = -1
+  pipeline: int = 1
   fsdp: int = 1
   context: int = 1
   tensor: int = 1

@@ -185,9 +185,27 @@ def attention_axes(rules: Rules) -> tuple[tuple[str, ...], tuple[str, ...]]:
   return rows, heads
 
 
+def layer_axis(mesh: jax.sharding.Mesh, rules: Rules) -> str | None:
+  """The mesh axis over which the layers of a stack are split, if any.
+
+  Raises ValueError for several: a microbatch goes through one line of stages.
+  """
+  found = _apply(rules, ("layers", "embed"))[0]
+  if len(found) > 1:
+    raise ValueError(
+      f"Rule ('layers', {found}) splits layers over {len(found)} mesh axes. Use one of them."
+    )
+  return found[0] if found and mesh.shape[found[0]] > 1 else None
+
+
+def batch_axes(rules: Rules) -> tuple[str, ...]:
+  """The mesh axes over which the rows of a batch are spread."""
+  return _apply(rules, ("batch",))[0]
+
+
 def batch_sharding(mesh: jax.sharding.Mesh, rules: Rules) -> NamedSharding:
   """Rows of a batch over the mesh; every other axis is whole."""
-  return NamedSharding(mesh, PartitionSpec(_apply(rules, ("batch",))[0] or None))
+  return NamedSharding(mesh, PartitionSpec(batch_axes(rules) or None))
 
 
 def constrainer(

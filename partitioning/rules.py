@@ -38,6 +38,10 @@ SEQUENCE: Rules = (("length", "tensor"),)
 # Rows longer than one device holds (Liu et al. 2023, arXiv:2310.01889): their tokens lie
 # on several, and keys and values travel (models/components/attend_ring.py).
 CONTEXT: Rules = (("length", "context"),)
+# Equal layers lie on different devices, and microbatches go through them (Huang et al.
+# 2019, arXiv:1811.06965; models/components/pipeline.py). What is before and after the
+# layers is computed by all of them, each with its part of the rows.
+PIPELINE: Rules = (("layers", "pipeline"), ("batch", ("data", "fsdp", "pipeline")))
 # What ZeRO stages 1 and 2 split, over all copies of the model.
 STORED: Rules = (("embed", ("data", "fsdp")),)
 
@@ -52,6 +56,10 @@ PRESETS: dict[str, Rules] = {
   "fsdp_tensor_sequence": BATCH + TENSOR + FSDP + SEQUENCE,
   "context": BATCH + CONTEXT,
   "fsdp_context": BATCH + FSDP + CONTEXT,
+  "pipeline": PIPELINE,
+  "pipeline_fsdp": PIPELINE + FSDP,
+  "pipeline_tensor": PIPELINE + TENSOR,
+  "pipeline_fsdp_tensor": PIPELINE + TENSOR + FSDP,
 }
 
 

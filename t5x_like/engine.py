@@ -21,15 +21,15 @@ from models.components.attend_ring import Ring
 from models.components.attend_splash import Split
 from models.components.dense import keep_rows
 from models.components.execution import OPTIMIZER
+from models.components.pipeline import Stages, microbatches_of
 from models.components.recompute import host_memory
+from models.components.stack import check_stages
 from partitioning import place
 from partitioning.rules import resolve
 from t5x_like import freeze, kernels, rounding, step
 from t5x_like import state as states
 from t5x_like.run import Run
 from t5x_like.state import TrainState
-
-BATCH_AXES = ("data", "fsdp")  # mesh axes over which the rows of a batch are spread
 
 
 class Engine:
@@ -46,8 +46,10 @@ class Engine:
     self.ring = None if axis is None else Ring(mesh=self.mesh, axis=axis)
     rows, heads = place.attention_axes(self.rules.rules)
     self.split = Split(mesh=self.mesh, rows=rows, heads=heads)
-    self.batch_shards = math.prod(self.mesh.shape.get(a, 1) for a in BATCH_AXES)
-    _check_batch(run, self.batch_shards)
+    spread = place.batch_axes(self.rules.rules)
+    self.batch_shards = math.prod(self.mesh.shape[axis] for axis in spread)
+    _check_batch(run, self.batch_shards, spread)
+    self.stages = self._stages(spread)
     self.module = run.model.build()
     if self.ring is not None:
       keep_rows(self.module)
@@ -78,6 +80,7 @@ class Engine:
       batch_shards=self.batch_shards,
       ring=self.ring,
       split=self.split,
+      stages=self.stages,
     )
     self._initial = functools.partial(
       states.initial,
@@ -92,6 +95,32 @@ class Engine:
     self.batch_sharding = place.batch_sharding(self.mesh, self.rules.rules)
     self.programs: dict[tuple, Future] = {}
     self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
+
+  def _stages(self, spread: tuple[str, ...]) -> Stages | None:
+    """Where layers are split over devices: those devices. Raises ValueError where the
+    model or the batch cannot be cut accordingly."""
+    axis = place.layer_axis(self.mesh, self.rules.rules)
+    if axis is None:
+      return None
+    run, rules = self.run, self.rules.rules
+    # A stage sees one group's rows: they are split already.
+    within = tuple(rule for rule in rules if rule[0] != "batch")
+    stages = Stages(
+      mesh=self.mesh,
+      axis=axis,
+      rows=tuple(name for name in spread if name != axis),
+      constrain=place.constrainer(self.mesh, within),
+    )
+    if self.ring is not None:
+      raise ValueError(
+        f"Rules {run.rules!r} split layers and the tokens of rows. Use one of them."
+      )
+    for side in ("encoder", "decoder"):
+      if hasattr(run.model, side):
+        check_stages(getattr(run.model, side), stages.count)
+    asked = run.execution.pipeline_microbatches
+    microbatches_of(stages, asked, run.batch // run.microbatches)
+    return stages
 
   def _shardings(self) -> TrainState:
     abstract = jax.eval_shape(self._initial)
@@ -200,14 +229,14 @@ class Engine:
 
   def kernels(self, lengths: dict[str, int]) -> dict[str, str]:
     """Attention kernels of this run, by side and part; see kernels.py."""
+    rows, execution = self.run.batch // self.run.microbatches, self.run.execution
+    where = {"batch_shards": self.batch_shards, "ring": self.ring, "split": self.split}
+    if self.stages is not None:
+      # What a stage computes at once, as `stack.py` passes it on.
+      parts = microbatches_of(self.stages, execution.pipeline_microbatches, rows)
+      rows, where = rows // (parts * self.stages.groups), {}
     return kernels.report(
-      self.run.model,
-      self.run.execution,
-      lengths=lengths,
-      rows=self.run.batch // self.run.microbatches,
-      batch_shards=self.batch_shards,
-      ring=self.ring,
-      split=self.split,
+      self.run.model, execution, lengths=lengths, rows=rows, **where
     )
 
 
@@ -225,11 +254,11 @@ def abstract_batch(
   }
 
 
-def _check_batch(run: Run, shards: int) -> None:
+def _check_batch(run: Run, shards: int, spread: tuple[str, ...]) -> None:
   rows = run.batch // run.microbatches
   if run.batch % run.microbatches or rows % shards:
     raise ValueError(
       f"BATCH_SIZE={run.batch} does not divide over {run.microbatches} microbatches "
-      f"of rows on {shards} devices (mesh axes {', '.join(BATCH_AXES)}). Use a multiple "
+      f"of rows on {shards} devices (mesh axes {', '.join(spread)}). Use a multiple "
       f"of {run.microbatches * shards}, or change Run.microbatches or the mesh."
     )

@@ -20,6 +20,7 @@ from models.components.attend_splash import Split
 from models.components.context import unconstrained
 from models.components.execution import Execution
 from models.components.model import Pass
+from models.components.pipeline import Stages
 from t5x_like import freeze, noise, optim
 from t5x_like.freeze import Freeze
 from t5x_like.loss_scale import Dynamic
@@ -42,7 +43,7 @@ class Plan:
   rounding: how parameters become what is stored of them; None stores float32.
   noise_scale: whether squared norms of gradients are measured for noise.py.
   pin: places a tree of gradients on the mesh.
-  constrain, batch_shards, ring, split: see `models.components.model.Pass`.
+  constrain, batch_shards, ring, split, stages: see `models.components.model.Pass`.
   """
 
   module: nnx.Module
@@ -62,6 +63,7 @@ class Plan:
   batch_shards: int = 1
   ring: Ring | None = None
   split: Split | None = None
+  stages: Stages | None = None
 
 
 def objective(
@@ -76,6 +78,7 @@ def objective(
     batch_shards=plan.batch_shards,
     ring=plan.ring,
     split=plan.split,
+    stages=plan.stages,
   )
   hidden_BTD, aux = module(batch, run)
   head = module.head_weights()

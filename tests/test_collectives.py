@@ -13,6 +13,7 @@ import pytest
 
 PROGRAM = """
 import json
+from models.components.execution import Execution
 from models.components.moe import Capacity, MoE
 from models.components.spec import replace, rewrite
 from models.families import llama
@@ -32,6 +33,7 @@ SLOTS = rewrite(
   mixtral(dim=32, hidden=24, heads=4, layers=2, experts=4, vocab=96),
   lambda n: replace(n, capacity=Capacity(training=1.25)) if isinstance(n, MoE) else n)
 MESHES = {
+  "pipeline": Mesh(data=4, pipeline=2),
   "data": Mesh(), "zero1": Mesh(), "zero2": Mesh(), "fsdp": Mesh(data=1, fsdp=8),
   "tensor": Mesh(data=2, tensor=4),
   "fsdp_tensor_sequence": Mesh(data=2, fsdp=2, tensor=2),
@@ -43,6 +45,7 @@ def run(rules):
   model = SLOTS if rules == "expert" else MODEL
   return Run(model=model, model_dir="x", task=TASK, lengths={"targets": 16}, steps=1,
              batch=16, mesh=MESHES[rules], rules=rules,
+             execution=Execution(pipeline_microbatches=4),
              optimizer=optim.AdamW(learning_rate=1e-3, clip=1.0))
 
 def moved(rules):
@@ -128,6 +131,31 @@ def test_a_ring_gathers_no_tokens(found):
   assert turns <= moved["collective-permute context"] <= turns + FEW
   assert "all-gather context" not in found["fsdp_context"]
   assert found["fsdp_context"]["collective-permute context"] > 0
+
+
+def test_stages_pass_activations_and_gather_no_layer(found):
+  """One microbatch a tick each way, with its segments, positions and the like. Outside
+  of the layers, stages share rows: these are gathered where they enter and, for their
+  gradient, where they leave."""
+  moved = found["pipeline"]
+  tokens = 1 * 16  # of a device's 4 rows in 4 microbatches
+  ticks = 4 + 2 - 1
+  passed = 2 * ticks * tokens * 32 * 4
+  assert passed <= moved["collective-permute pipeline"] <= passed * 1.1
+  activations = 4 * tokens * 32 * 4
+  assert moved["all-gather pipeline"] <= 2 * activations + FEW
+  assert moved["all-reduce pipeline"] <= activations + FEW
+  assert not [
+    name for name in moved if name.startswith("all-gather") and "data" in name
+  ]
+
+
+def test_stages_sum_the_gradients_of_their_layers_once(found):
+  """However many microbatches: half of the layers' parameters on each device."""
+  moved = found["pipeline"]
+  outside = 2 * TABLE + 32 * 4
+  layers = (found["bytes"] - outside) / 2
+  assert layers <= moved["all-reduce data"] <= layers + FEW
 
 
 def test_tokens_travel_to_their_experts_and_back(found):

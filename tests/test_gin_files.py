@@ -94,7 +94,7 @@ def test_the_default_optimizer_is_the_one_of_its_file():
 def test_a_partitioning_file_gives_its_rules_and_a_mesh_that_has_their_axes(name):
   run = build_with(name)
   assert run.rules == Path(name).stem
-  axes = ("fsdp", "context", "tensor")
+  axes = ("pipeline", "fsdp", "context", "tensor")
   split = {axis for axis in axes if getattr(run.mesh, axis) != 1}
   # Experts are spread over the devices that share the storage of a copy.
   named = {"fsdp" if part == "expert" else part for part in run.rules.split("_")}

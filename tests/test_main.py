@@ -324,7 +324,13 @@ def test_inspect_simulates_the_devices_it_is_given(tmp_path):
   done = run("inspect", "--devices=8", "--json", *words)
   assert done.returncode == 0, done.stderr
   report = json.loads(done.stdout)
-  assert report["mesh"] == {"data": 2, "fsdp": 4, "context": 1, "tensor": 1}
+  assert report["mesh"] == {
+    "pipeline": 1,
+    "data": 2,
+    "fsdp": 4,
+    "context": 1,
+    "tensor": 1,
+  }
   rows = {row["path"]: row for row in report["parameters"]}
   assert rows["token_embedder/embedding"]["sharding"] == [None, "fsdp"]
 

@@ -13,6 +13,7 @@ import json, sys
 import jax
 import numpy as np
 from models.components.execution import Execution
+from models.components.spec import replace
 from models.families import llama, t5
 from models.families.mixtral import mixtral
 from partitioning.mesh import Mesh
@@ -44,11 +45,12 @@ TEXT = {"train": sources.Text("unused"), "vocabulary": vocab.Bytes()}
 SPANS = task.Task(name="none", objective=SpanCorruption(), **TEXT)
 CAUSAL = task.Task(
   name="none", objective=CausalLM(), layout=layouts.CausalDecoder(), **TEXT)
-SIZES = {"dim": 32, "heads": 4, "layers": 2, "vocab": 96}
+SIZES = {"dim": 32, "heads": 4, "layers": 4, "vocab": 96}
 MODELS = {
   "t5": t5.t5_1_1(hidden=64, head_dim=8, **SIZES),
   "llama": llama.llama(hidden=64, kv_heads=4, **SIZES),
   "moe": mixtral(hidden=24, experts=4, **SIZES),
+  "dropout": replace(t5.t5_1_1(hidden=64, head_dim=8, **SIZES), dropout=0.1),
 }
 MESHES = {
   "data": Mesh(), "zero1": Mesh(), "zero2": Mesh(data=4, fsdp=2),
@@ -57,23 +59,30 @@ MESHES = {
   "fsdp_tensor_sequence": Mesh(data=2, fsdp=2, tensor=2),
   "context": Mesh(data=2, context=4), "fsdp_context": Mesh(data=1, fsdp=4, context=2),
   "all_to_all": Mesh(data=2, context=4),
+  "pipeline": Mesh(data=2, pipeline=4),
+  "pipeline_tensor": Mesh(data=2, pipeline=2, tensor=2),
   "expert": Mesh(data=2, fsdp=4), "expert_tensor": Mesh(data=2, fsdp=2, tensor=2),
 }
 
 def split(tree):
   return sum(not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(tree))
 
-def placed(rules):
-  if rules != "all_to_all":
-    return {"rules": rules}
-  return {"rules": "context", "execution": Execution(attention="all_to_all")}
+def placed(model, rules):
+  # A balance loss is of the rows that are computed together.
+  found = {"rules": rules, "microbatches": 2 if model == "moe" else 1}
+  if rules == "all_to_all":
+    found |= {"rules": "context", "execution": Execution(attention="all_to_all")}
+  if rules.startswith("pipeline"):
+    parts = 2 if model == "moe" else 4
+    found |= {"execution": Execution(pipeline_microbatches=parts), "microbatches": 1}
+  return found
 
 def losses(model, mesh, rules):
-  both = model == "t5"
+  both = model in ("t5", "dropout")
   batch = {k: v for k, v in BATCH.items() if both or k.startswith("decoder")}
   run = Run(model=MODELS[model], model_dir="x", task=SPANS if both else CAUSAL,
             lengths={"inputs": 16, "targets": 8} if both else {"targets": 8},
-            steps=10, batch=16, mesh=mesh, **placed(rules), microbatches=2 if model == "moe" else 1,
+            steps=10, batch=16, mesh=mesh, **placed(model, rules),
             optimizer=optim.AdamW(learning_rate=3e-3, clip=1.0, weight_decay=0.1))
   engine = Engine(run)
   state = engine.initial_state()
@@ -116,6 +125,9 @@ CASES = (
   ("moe", "context"),
   ("moe", "expert"),
   ("moe", "expert_tensor"),
+  ("dropout", "pipeline"),
+  ("llama", "pipeline_tensor"),
+  ("moe", "pipeline"),
 )
 # Compiling takes longer than running here.
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"

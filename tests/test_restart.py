@@ -36,7 +36,8 @@ batch = {
 TASK = task.Task(name="none", train=sources.Text("unused"), vocabulary=vocab.Bytes(),
                  objective=CausalLM(), layout=layouts.CausalDecoder())
 MODEL = llama.llama(dim=32, hidden=64, heads=4, kv_heads=4, layers=2, vocab=96)
-MESHES = {"fsdp": Mesh(data=1, fsdp=8), "tensor": Mesh(data=2, tensor=2), "data": Mesh()}
+MESHES = {"fsdp": Mesh(data=1, fsdp=8), "tensor": Mesh(data=2, tensor=2), "data": Mesh(),
+          "pipeline_tensor": Mesh(data=2, pipeline=2, tensor=2)}
 
 rules, folder = sys.argv[2:]
 engine = Engine(Run(
@@ -69,7 +70,7 @@ print(json.dumps(found))
 """
 # Compiling takes longer than running here.
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-DEVICES = {"fsdp": 8, "tensor": 4, "data": 1}
+DEVICES = {"fsdp": 8, "tensor": 4, "data": 1, "pipeline_tensor": 8}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def run(root, rules, folder):
   return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("rules", ["tensor", "data"])
+@pytest.mark.parametrize("rules", ["tensor", "data", "pipeline_tensor"])
 def test_a_run_goes_on_elsewhere_as_it_would_have(found, rules):
   # Losses and loss scales; sums in another order, amplified by five updates.
   assert found[rules][0] == pytest.approx(found["fsdp"][0], abs=1e-4)

@@ -22,6 +22,7 @@ from models.components.attend_cudnn import cudnn_kernel, cudnn_refuses
 from models.components.attend_ring import Ring, ring_kernel
 from models.components.attend_rows import MASKED, rows_kernel
 from models.components.attend_splash import Split, splash_kernel, splash_refuses
+from models.components.by_row import drawn
 from models.components.distance_bias import DistanceBias, whole
 from models.components.mask import Sight, allowed
 from models.components.recompute import named
@@ -150,7 +151,11 @@ def _einsum(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
     scores = jnp.where(visible[:, None, None], scores, MASKED)
   weights = jax.nn.softmax(scores, axis=-1).astype(v_BSKH.dtype)
   if key is not None:
-    keep = jax.random.bernoulli(key, 1.0 - call.dropout, weights.shape)
+
+    def kept(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+      return jax.random.bernoulli(key, 1.0 - call.dropout, shape)
+
+    keep = drawn(kept, key, weights.shape)
     weights = jnp.where(keep, weights / (1.0 - call.dropout), 0)
   mixed = jnp.einsum("bkgts,bskh->btkgh", weights, v_BSKH)
   return named(mixed.reshape(B, T, N, -1), "attention")

@@ -47,6 +47,9 @@ class Execution:
     backend. The run prints the choice and the reasons.
   strict: training stops, before the first step, when a kernel that comes earlier in
     that order and that the backend has cannot compute some layer.
+  pipeline_microbatches: parts of a batch that follow each other through the stages of a
+    pipeline (partitioning/rules.py, `pipeline`), None for as many as stages. With S
+    stages and M parts, (S - 1) / (M + S - 1) of the time a stage waits.
   """
 
   compute_dtype: str = "float32"
@@ -55,8 +58,12 @@ class Execution:
   offload: tuple[str, ...] = ()
   attention: str | tuple[str, ...] = "auto"
   strict: bool = False
+  pipeline_microbatches: int | None = None
 
   def __post_init__(self):
+    parts = self.pipeline_microbatches
+    if parts is not None and parts < 1:
+      raise ValueError(f"Execution.pipeline_microbatches={parts} must be positive.")
     if self.compute_dtype not in DTYPES:
       raise ValueError(
         f"Execution.compute_dtype={self.compute_dtype!r} is not supported; "

@@ -15,6 +15,7 @@ k experts of a token, M = B * T * k rows sorted by expert.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from models.components.by_row import Sampler, drawn
 from models.components.context import Context
 from models.components.ffn import FFN, GatedFFN, activation
 from models.components.grouped import expert_of_rows, grouped_product
@@ -42,10 +44,12 @@ class ExpertDense(nnx.Module):
     zero = Constant(value=0.0)
     self.bias = declare(shape[::2], axes[::2], zero) if bias else None
 
-  def sorted_rows(self, x_MD: jax.Array, sizes_E: jax.Array) -> jax.Array:
+  def sorted_rows(
+    self, x_MD: jax.Array, sizes_E: jax.Array, *, batched: bool = False
+  ) -> jax.Array:
     """Rows in order of their experts, `sizes_E` of them for each."""
     kernel = self.kernel[...].astype(x_MD.dtype)
-    y_MF = grouped_product(x_MD, kernel, sizes_E)
+    y_MF = grouped_product(x_MD, kernel, sizes_E, batched=batched)
     if self.bias is None:
       return y_MF
     expert_M = expert_of_rows(sizes_E, x_MD.shape[0])
@@ -80,7 +84,17 @@ class ExpertsLayer(nnx.Module):
     order_M = jnp.argsort(expert_M)  # stable: equal experts keep the tokens' order
     sizes_E = jnp.bincount(expert_M, length=self.experts)
     x_MD = x_BTD.reshape(-1, D)[order_M // k]
-    y_MD = self._apply(lambda layer, x: layer.sorted_rows(x, sizes_E), x_MD, ctx)
+    batched = ctx.rows_axis is not None
+
+    def product(layer: ExpertDense, x: jax.Array) -> jax.Array:
+      return layer.sorted_rows(x, sizes_E, batched=batched)
+
+    def draw(sample: Sampler, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+      # In the tokens' order: which rows are sorted together changes no mask.
+      of_rows = drawn(sample, key, (B, T * k, shape[-1]))
+      return of_rows.reshape(shape)[order_M]
+
+    y_MD = self._apply(product, x_MD, ctx, draw)
     # Back to the tokens' order by the inverse permutation: a gather, not a scatter.
     y_BTkD = y_MD[jnp.argsort(order_M)].reshape(B, T, k, D)
     weights = choice.weights_BTk.astype(y_BTkD.dtype)
@@ -95,17 +109,20 @@ class ExpertsLayer(nnx.Module):
     rows, slots = (None, "batch", None, "embed"), ("expert", "batch", None, "embed")
     x_EBCD = jnp.einsum("btec,btd->ebcd", dispatch, x_BTD)
     x_EBCD = ctx.constrain(ctx.constrain(x_EBCD, rows), slots)
-    y_EBCD = self._apply(lambda layer, x: layer.slots(x), x_EBCD, ctx)
+    draw = functools.partial(drawn, axis=1)
+    y_EBCD = self._apply(lambda layer, x: layer.slots(x), x_EBCD, ctx, draw)
     y_EBCD = ctx.constrain(ctx.constrain(y_EBCD, slots), rows)
     return jnp.einsum("btec,ebcd->btd", combine, y_EBCD)
 
-  def _apply(self, product: Callable, x: jax.Array, ctx: Context) -> jax.Array:
+  def _apply(
+    self, product: Callable, x: jax.Array, ctx: Context, draw: Callable
+  ) -> jax.Array:
     """The formula of FFN or GatedFFN, with `product(layer, x)` for its products."""
 
     @recomputed
     def rest(up, gate):
       hidden = self.act(up) if gate is None else self.act(gate) * up
-      return product(self.down, ctx.drop(hidden, "ffn_hidden"))
+      return product(self.down, ctx.drop(hidden, "ffn_hidden", draw=draw))
 
     gate = None if self.gate is None else named(product(self.gate, x), "gate")
     return named(rest(named(product(self.up, x), "up"), gate), "ffn_out")

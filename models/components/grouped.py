@@ -16,11 +16,15 @@ BLOCK = 64  # rows: few enough to waste little, many enough to fill a product
 
 
 def grouped_product(
-  x_MD: jax.Array, kernel_EDF: jax.Array, sizes_E: jax.Array
+  x_MD: jax.Array, kernel_EDF: jax.Array, sizes_E: jax.Array, *, batched: bool = False
 ) -> jax.Array:
-  """The first sizes_E[0] rows times kernel 0, the next times kernel 1, ...: [M, F]."""
+  """The first sizes_E[0] rows times kernel 0, the next times kernel 1, ...: [M, F].
+
+  batched: whether it is called inside of `jax.vmap`, which JAX 0.10 cannot do twice with
+  `ragged_dot`: blocks it is, on any backend.
+  """
   few = x_MD.shape[0] <= BLOCK  # a block for each expert would be as much work
-  if few or jax.default_backend() != "cpu":
+  if not batched and (few or jax.default_backend() != "cpu"):
     return jax.lax.ragged_dot(x_MD, kernel_EDF, sizes_E)
   rows, experts = x_MD.shape[0], sizes_E.shape[0]
   expert_M = expert_of_rows(sizes_E, rows)

@@ -26,6 +26,7 @@ from models.components.attend_splash import Split
 from models.components.context import Context, Memory, unconstrained, unwatched
 from models.components.embed import Embed, EmbedLayer, Head, HeadWeights
 from models.components.execution import Execution
+from models.components.pipeline import Stages
 from models.components.spec import spec
 from models.components.stack import Stack, cache_length
 
@@ -41,7 +42,7 @@ class Pass:
   sees are tracers: keep none of them where layers are scanned or recomputed.
   batch_shards: devices over which the batch dimension is spread. ring: those that share
   the tokens of a row, or None. split: how rows and heads lie on the mesh, for kernels that
-  XLA cannot split by itself.
+  XLA cannot split by itself. stages: those that share the layers of a stack, or None.
   """
 
   execution: Execution = Execution()
@@ -51,6 +52,7 @@ class Pass:
   batch_shards: int = 1
   ring: Ring | None = None
   split: Split | None = None
+  stages: Stages | None = None
 
 
 @spec
@@ -129,6 +131,7 @@ class LanguageModel(nnx.Module):
       segments_BT=batch.get(f"{side}_segment_ids", jnp.ones_like(tokens)),
       positions_BT=batch.get(f"{side}_positions", rows),
       block_positions_BT=batch.get(f"{side}_block_positions"),
+      rows_B=jnp.arange(tokens.shape[0]),
       tokens_BT=tokens,
       domains_BT=batch.get(f"{side}_domain_ids"),
       types_BT=batch.get(f"{side}_token_types"),
@@ -140,6 +143,7 @@ class LanguageModel(nnx.Module):
       batch_shards=run.batch_shards,
       ring=run.ring,
       split=run.split,
+      stages=run.stages,
     )
 
   def _embed(

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from models.components.by_row import drawn
 from models.components.context import Context
 from models.components.dense import Dense
 from models.components.param import Constant
@@ -102,9 +103,12 @@ class Switch(SoftmaxTopK):
   def seen(self, x_BTD: jax.Array, ctx: Context) -> jax.Array:
     if self.jitter == 0.0 or ctx.key is None:
       return x_BTD
-    key = jax.random.fold_in(ctx.key, 101)
     low, high = 1.0 - self.jitter, 1.0 + self.jitter
-    return x_BTD * jax.random.uniform(key, x_BTD.shape, x_BTD.dtype, low, high)
+
+    def factors(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+      return jax.random.uniform(key, shape, x_BTD.dtype, low, high)
+
+    return x_BTD * drawn(factors, ctx.keys(101), x_BTD.shape)
 
 
 @spec
@@ -165,8 +169,8 @@ class TopTwo(TopK):
     experts, weights = super().pick(logits_BTE, ctx)
     if ctx.key is None:
       return experts, weights
-    key = jax.random.fold_in(ctx.key, 102)
-    asked = 2 * weights[..., 1] > jax.random.uniform(key, weights.shape[:-1])
+    threshold = drawn(jax.random.uniform, ctx.keys(102), weights.shape[:-1])
+    asked = 2 * weights[..., 1] > threshold
     second = jnp.where(asked, weights[..., 1], 0.0)
     return experts, jnp.stack([weights[..., 0], second], axis=-1)
 
@@ -222,8 +226,8 @@ class NoisyLayer(nnx.Module):
     clean = noisy = self.gate(x_BTD)
     deviation = jax.nn.softplus(self.noise(x_BTD))
     if ctx.key is not None:
-      key = jax.random.fold_in(ctx.key, 103)
-      noisy = clean + deviation * jax.random.normal(key, clean.shape)
+      noise = drawn(jax.random.normal, ctx.keys(103), clean.shape)
+      noisy = clean + deviation * noise
     best, experts = jax.lax.top_k(noisy, self.spec.k + 1)
     weights = jax.nn.softmax(best[..., :-1], axis=-1)
     experts = experts[..., :-1]
@@ -336,7 +340,8 @@ def mean_over_tokens(x_BTX: jax.Array, ctx: Context) -> jax.Array:
   """Mean over rows and tokens that are not padding."""
   real = (ctx.segments_BT > 0).astype(jnp.float32)
   real = real.reshape(real.shape + (1,) * (x_BTX.ndim - 2))
-  return jnp.sum(x_BTX * real, axis=(0, 1)) / jnp.maximum(jnp.sum(real), 1.0)
+  total = ctx.over_rows(jnp.sum(x_BTX * real, axis=(0, 1)))
+  return total / jnp.maximum(ctx.over_rows(jnp.sum(real)), 1.0)
 
 
 def weighted(**losses: tuple[float, Callable]) -> dict[str, jax.Array]:

@@ -56,6 +56,9 @@ class SegmentAttentionLayer(RelativeAttentionLayer):
     k, v = (self._seen(part, x_BTD, windows, length) for part in (self.key, self.value))
     key = ctx.key_for("attention_weights")
     rate = 0.0 if key is None else ctx.dropout
+    if key is not None and key.ndim:
+      # Each segment of a row is a row here.
+      key = jax.vmap(lambda one: jax.random.split(one, len(windows)))(key).reshape(-1)
     call = self.spec.call(dropout=rate, aligned=False, batch_shards=ctx.batch_shards)
     y = attend(
       # What the mask says beyond this, the windows have left out.

@@ -17,6 +17,7 @@ from flax import nnx
 from models.components.bias import ALiBi
 from models.components.context import Context
 from models.components.param import stacked
+from models.components.pipeline import ROWS, microbatches_of, pipelined
 from models.components.position import RelativeBias
 from models.components.recompute import rematerialized
 from models.components.spec import spec
@@ -71,6 +72,11 @@ class StackLayer(nnx.Module):
   def __call__(
     self, x_BTD: jax.Array, ctx: Context, cache: dict | None = None
   ) -> tuple[jax.Array, dict | None, dict]:
+    if cache is not None and ctx.stages is not None:
+      raise ValueError(
+        "One token after another leaves all stages but one without work: decode without "
+        "a pipeline (Mesh.pipeline = 1)."
+      )
     if self.position is not None:
       ctx = _with_bias(ctx, self.position, x_BTD.shape[1], cache)
     new_cache, aux = {}, {}
@@ -85,37 +91,16 @@ class StackLayer(nnx.Module):
     return x_BTD, (new_cache if cache is not None else None), aux
 
   def _run(self, run, x_BTD, ctx, cache):
-    """One run of equal periods: a scan, or the same body in a Python loop."""
+    """One run of equal periods, on all devices or stage by stage."""
     first, period, count = run
     names = [f"blocks_{first + offset}" for offset in range(period)]
     graphs, params = zip(*(nnx.split(getattr(self, n)) for n in names), strict=True)
-
-    def body(x_BTD, layer):
-      number, layer_params, layer_cache = layer
-      new_cache, aux = {}, {}
-      for offset, name in enumerate(names):
-        block = nnx.merge(graphs[offset], layer_params[offset])
-        block_cache = None if layer_cache is None else layer_cache[name]
-        x_BTD, new_cache[name], block_aux = block(
-          x_BTD, ctx.layer(number + offset), block_cache
-        )
-        aux = {k: aux.get(k, 0.0) + v for k, v in block_aux.items()}
-      return x_BTD, (new_cache, aux)
-
-    scanned = ctx.execution.scan and count > 1
-    body = rematerialized(body, ctx.execution, scanned=scanned)
+    graphs = dict(zip(names, graphs, strict=True))
     numbers = first + period * jnp.arange(count)
+    if ctx.stages is not None:
+      return _staged(graphs, (numbers, params), x_BTD, ctx)
     old = None if cache is None else {name: cache[name] for name in names}
-    xs = (numbers, params, old)
-    if scanned:
-      x_BTD, (new_cache, aux) = jax.lax.scan(body, x_BTD, xs)
-    else:
-      ys = []
-      for i in range(count):
-        x_BTD, y = body(x_BTD, jax.tree.map(lambda leaf, i=i: leaf[i], xs))
-        ys.append(y)
-      new_cache, aux = jax.tree.map(lambda *leaves: jnp.stack(leaves), *ys)
-    return x_BTD, new_cache, {k: jnp.sum(v) for k, v in aux.items()}
+    return _layers(graphs, (numbers, params, old), x_BTD, ctx)
 
   def empty_cache(self, batch: int, length: int, dtype: object) -> dict:
     """Zeroed self-attention caches of every run, stacked like the parameters."""
@@ -142,6 +127,79 @@ class StackLayer(nnx.Module):
 
         caches[name] = {"cross": jax.lax.map(project, params)}
     return caches
+
+
+def _layers(
+  graphs: dict[str, nnx.GraphDef], layers: tuple, x_BTD: jax.Array, ctx: Context
+) -> tuple[jax.Array, dict, dict]:
+  """(numbers, parameters, caches) of equal periods: a scan, or the same body in a Python
+  loop. graphs: the blocks of a period, by name."""
+
+  def body(x_BTD, layer):
+    number, layer_params, layer_cache = layer
+    new_cache, aux = {}, {}
+    for offset, (name, graph) in enumerate(graphs.items()):
+      block = nnx.merge(graph, layer_params[offset])
+      block_cache = None if layer_cache is None else layer_cache[name]
+      x_BTD, new_cache[name], block_aux = block(
+        x_BTD, ctx.layer(number + offset), block_cache
+      )
+      aux = {k: aux.get(k, 0.0) + v for k, v in block_aux.items()}
+    return x_BTD, (new_cache, aux)
+
+  count = layers[0].shape[0]
+  scanned = ctx.execution.scan and count > 1
+  body = rematerialized(body, ctx.execution, scanned=scanned)
+  if scanned:
+    x_BTD, (new_cache, aux) = jax.lax.scan(body, x_BTD, layers)
+  else:
+    ys = []
+    for i in range(count):
+      x_BTD, y = body(x_BTD, jax.tree.map(lambda leaf, i=i: leaf[i], layers))
+      ys.append(y)
+    new_cache, aux = jax.tree.map(lambda *leaves: jnp.stack(leaves), *ys)
+  return x_BTD, new_cache, {k: jnp.sum(v) for k, v in aux.items()}
+
+
+def _staged(
+  graphs: dict[str, nnx.GraphDef], layers: tuple, x_BTD: jax.Array, ctx: Context
+) -> tuple[jax.Array, dict, dict]:
+  """The same, each stage on devices of its own (`pipeline.py`)."""
+  parts = microbatches_of(
+    ctx.stages, ctx.execution.pipeline_microbatches, x_BTD.shape[0]
+  )
+
+  def stage(layers, bias, rows):
+    own = dataclasses.replace(
+      ctx.with_rows(rows),
+      bias=bias,
+      constrain=ctx.stages.constrain,
+      batch_shards=1,
+      split=None,
+      rows_axis=ROWS,
+    )
+    x_BTD, _, aux = _layers(graphs, (*layers, None), rows["x"], own)
+    return x_BTD, aux
+
+  rows = {"x": x_BTD} | ctx.by_row()
+  x_BTD, aux = pipelined(ctx.stages, parts, stage, layers, ctx.bias, rows)
+  return ctx.constrain(x_BTD, ("batch", "length", "embed")), {}, aux
+
+
+def check_stages(stack: object, stages: int) -> None:
+  """ValueError where the layers of a stack cannot be cut into equal stages."""
+  if type(stack) is not Stack:
+    raise ValueError(
+      f"A {type(stack).__name__} has no layers of its own to cut into {stages} stages. "
+      "Set Mesh.pipeline = 1."
+    )
+  for first, period, count in runs(stack.blocks):
+    if count % stages:
+      what = "equal layers" if period == 1 else f"equal groups of {period} layers"
+      raise ValueError(
+        f"{count} {what}, from layer {first} on, do not divide over {stages} stages. "
+        "Change Mesh.pipeline, or the layers of the model."
+      )
 
 
 def cache_length(cache: dict) -> int:

@@ -30,7 +30,7 @@ from t5x_like.engine import Engine, abstract_batch
 from t5x_like.planner import hlo
 from t5x_like.run import Run
 
-FEW, MORE = 4, 8  # layers of a loop that are compiled
+FEW, MORE = 4, 8  # layers of a loop, and of a stage, that are compiled
 # Only LLVM's part is left out: XLA plans memory and communication as ever.
 QUICK = {"xla_backend_optimization_level": 0}
 
@@ -72,13 +72,15 @@ class Program:
 def program(run: Run) -> Program:
   """The whole run's, from compiled programs of few layers."""
   meant = sum(count * period for *_, period, count in _loops(run.model))
-  small = _with(run, {})
+  stages = Engine(dataclasses.replace(run, compilation_cache=False)).stages
+  few, most = (n * (1 if stages is None else stages.count) for n in (FEW, MORE))
+  small = _with(run, few, {})
   base = compiled(small)
   done = base
   for number, (_, _, _, count) in enumerate(_loops(run.model)):
-    if count > FEW:
-      longer = compiled(_with(run, {number: MORE}))
-      times = (count - FEW) / (min(MORE, count) - FEW)
+    if count > few:
+      longer = compiled(_with(run, few, {number: most}))
+      times = (count - few) / (min(most, count) - few)
       grown = base.extended(longer, times)
       done = _plus(done, grown, base)
   shown = sum(count * period for *_, period, count in _loops(small.model))
@@ -209,8 +211,8 @@ def _loops(model: object) -> list[tuple[str, int, int, int]]:
   return found
 
 
-def _with(run: Run, counts: dict[int, int]) -> Run:
-  """The run with FEW turns of every loop, but for those in `counts`."""
+def _with(run: Run, few: int, counts: dict[int, int]) -> Run:
+  """The run with `few` turns of every loop, but for those in `counts`."""
   model, number = run.model, 0
   for side in ("encoder", "decoder"):
     stack = getattr(model, side, None)
@@ -218,7 +220,7 @@ def _with(run: Run, counts: dict[int, int]) -> Run:
       continue
     blocks: tuple = ()
     for first, period, count in runs(stack.blocks):
-      turns = min(count, counts.get(number, FEW))
+      turns = min(count, counts.get(number, few))
       blocks += stack.blocks[first : first + period * turns]
       number += 1
     model = replace(model, **{side: replace(stack, blocks=blocks)})

@@ -31,8 +31,8 @@ def test_only_the_outer_part_of_data_leaves_a_slice():
   mesh = Mesh(data=4, fsdp=2, tensor=2)
   grid = mesh.grid(devices(slices=2, processes=2, each=4), mesh.sizes())
   found = np.vectorize(lambda device: device.slice_index)(grid)
-  # [data, fsdp, context, tensor]: the first half of data is one slice, whole.
-  assert grid.shape == (4, 2, 1, 2)
+  # [data, pipeline, fsdp, context, tensor]: the first half of data is one slice, whole.
+  assert grid.shape == (4, 1, 2, 1, 2)
   assert (found[:2] == 0).all() and (found[2:] == 1).all()
   assert len(set(grid.flat)) == 16
 
@@ -76,7 +76,7 @@ def test_slices_must_be_equal_and_positive():
 
 def test_a_ring_lies_within_one_process():
   grid = np.array(devices(slices=1, processes=2, each=4, mixed=False))
-  shape = dict(zip(NAMES, (1, 2, 2, 2), strict=True))
+  shape = dict(zip(NAMES, (1, 1, 2, 2, 2), strict=True))
   _check_rings(grid.reshape(*shape.values()))
   with pytest.raises(ValueError, match=r"Mesh.context=4: .* processes \[0, 1\]"):
     Mesh(data=1, context=4, tensor=2).build(list(grid))

@@ -138,8 +138,9 @@ def test_the_longest_path_decides_whose_state_it_is():
 
 def test_the_rows_of_a_batch_are_spread_over_data_and_fsdp():
   over = mesh(data=2, fsdp=2, tensor=2)
-  for rules in PRESETS.values():
-    assert place.batch_sharding(over, rules).spec == P(("data", "fsdp"))
+  for name, rules in PRESETS.items():
+    if not name.startswith("pipeline"):  # stages have rows too
+      assert place.batch_sharding(over, rules).spec == P(("data", "fsdp"))
 
 
 def test_one_device_constrains_nothing():
@@ -176,6 +177,14 @@ def test_rows_split_over_two_axes_are_an_error():
   rules = (("length", ("context", "tensor")),)
   with pytest.raises(ValueError, match="splits rows over 2 mesh axes"):
     place.row_axis(mesh(), rules)
+
+
+def test_layers_split_over_two_axes_are_an_error():
+  over = jax.sharding.AbstractMesh((2, 2), ("pipeline", "data"))
+  assert place.layer_axis(over, PRESETS["pipeline"]) == "pipeline"
+  assert place.layer_axis(over, PRESETS["data"]) is None
+  with pytest.raises(ValueError, match="splits layers over 2 mesh axes"):
+    place.layer_axis(over, (("layers", ("pipeline", "data")),))
 
 
 def test_few_heads_of_keys_are_whole_on_every_device():

@@ -18,7 +18,10 @@ def test_an_unknown_preset_is_an_error_that_lists_them():
 def test_presets_are_rules_and_spread_the_batch(rules):
   assert resolve(rules) == Scheme(rules=rules)
   # The first rule of a name is the one that acts on an array without experts.
-  assert next(target for axis, target in rules if axis == "batch") == ("data", "fsdp")
+  first = next(target for axis, target in rules if axis == "batch")
+  # Outside of the layers, stages share the rows.
+  stages = ("pipeline",) if ("layers", "pipeline") in rules else ()
+  assert first == ("data", "fsdp", *stages)
 
 
 def test_a_misspelt_logical_axis_is_an_error():
