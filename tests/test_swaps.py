@@ -20,6 +20,11 @@ CASES = {
     "SWAPS = {'Rope': @bias.ALiBi()}",
     ("Rope", "ALiBi"),
   ),
+  "RoPE by xPos in LLaMA": (
+    "llama/tiny",
+    "SWAPS = {'Rope': @xpos.XPos()}",
+    ("Rope", "XPos"),
+  ),
   "LayerNorm by RMSNorm in BLOOM": (
     "bloom/tiny",
     "SWAPS = {'LayerNorm': @norm.RMSNorm()}",

@@ -139,7 +139,7 @@ class AttentionLayer(nnx.Module):
       q, k = self.query_norm(q), self.key_norm(k)
     if self.rotary is not None:
       q = self.rotary(q, ctx.positions_BT)
-      k = self.rotary(k, ctx.positions_BT)
+      k = self.rotary.keys(k, ctx.positions_BT)
     if cache is not None:
       k, v = write(cache["key"], k, ctx), write(cache["value"], v, ctx)
       cache = {"key": k, "value": v}

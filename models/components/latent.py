@@ -138,7 +138,7 @@ class LatentAttentionLayer(nnx.Module):
     """What is cached (eq. 41 and 43): [B, T, 1, R + H]."""
     latent = self.latent_norm(self.latent(x_BTD))[:, :, None]
     rope = self.key_rope(x_BTD)[:, :, None]
-    rope = self.spec.position(rope, ctx.positions_BT)
+    rope = self.spec.position.keys(rope, ctx.positions_BT)
     return jnp.concatenate([latent, rope], axis=-1)
 
   def _expanded(self, content, rope, kept, sight: Sight, ctx: Context) -> jax.Array:

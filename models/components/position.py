@@ -1,8 +1,8 @@
 """Positions: how a layer knows where a token stands.
 
 You are in: models/components. Three places take a position: the embedding (`Learned`,
-`Sinusoidal`), queries and keys (a `Rotary`), and attention scores (`RelativeBias` here,
-`ALiBi` in bias.py).
+`Sinusoidal`), queries and keys (a `Rotary`; another in xpos.py), and attention scores
+(`RelativeBias` here, `ALiBi` in bias.py).
 
 Shapes: B batch, T queries, S keys, N heads, H head dim.
 """
@@ -10,6 +10,7 @@ Shapes: B batch, T queries, S keys, N heads, H head dim.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -178,8 +179,12 @@ class Rotary:
   """Turns queries and keys by angles that grow with position: the family of `Rope`."""
 
   def __call__(self, x_BTNH: jax.Array, positions_BT: jax.Array) -> jax.Array:
-    """The turned queries or keys, same shape and dtype."""
+    """The turned queries, same shape and dtype."""
     raise NotImplementedError
+
+  def keys(self, x_BTNH: jax.Array, positions_BT: jax.Array) -> jax.Array:
+    """The turned keys: like queries, unless the variant says otherwise."""
+    return self(x_BTNH, positions_BT)
 
 
 @spec
@@ -237,10 +242,18 @@ class PartialRope(Rotary):
   rope: Rope = Rope()
 
   def __call__(self, x_BTNH: jax.Array, positions_BT: jax.Array) -> jax.Array:
+    return self._part(self.rope, x_BTNH, positions_BT)
+
+  def keys(self, x_BTNH: jax.Array, positions_BT: jax.Array) -> jax.Array:
+    return self._part(self.rope.keys, x_BTNH, positions_BT)
+
+  def _part(
+    self, turn: Callable, x_BTNH: jax.Array, positions_BT: jax.Array
+  ) -> jax.Array:
     if self.dims > x_BTNH.shape[-1] or self.dims % 2:
       raise ValueError(
         f"PartialRope.dims={self.dims} must be even and at most the head's "
         f"{x_BTNH.shape[-1]} dimensions."
       )
-    turned = self.rope(x_BTNH[..., : self.dims], positions_BT)
+    turned = turn(x_BTNH[..., : self.dims], positions_BT)
     return jnp.concatenate([turned, x_BTNH[..., self.dims :]], axis=-1)
