@@ -146,6 +146,23 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(folder, two, root):
   np.testing.assert_allclose(losses(folder, "one"), losses(folder, "two"), atol=1e-4)
 
 
+def test_four_processes_have_the_losses_of_one(folder, root):
+  words = train(
+    folder,
+    "four",
+    "--gin.TRAIN_STEPS=2",
+    "--gin.mesh.Mesh.data=2",
+    "--gin.mesh.Mesh.fsdp=2",
+    f"--coordinator_address=localhost:{free_port()}",
+    "--process_count=4",
+  )
+  four = [start_here([*words, f"--process_index={i}"], root) for i in range(4)]
+  finish(*four)
+  # Sums of four quarters, as above.
+  one, found = losses(folder, "one")[:2], losses(folder, "four")
+  np.testing.assert_allclose(one, found, atol=1e-4)
+
+
 def test_a_process_that_stays_alone_ends_in_time(folder, root):
   words = train(
     folder,
