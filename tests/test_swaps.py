@@ -40,6 +40,11 @@ CASES = {
     "ffn.GatedFFN.hidden = 32",
     "routers.TopK.k = 2",
   ),
+  "pre-norm by sub-LN in T5": (
+    "t5_1_1/tiny",
+    "SWAPS = {'Block': @sub_norm.SubNorm()}",
+    ("Block", "SubNormBlock"),
+  ),
   "two parts at once in GPT-2": (
     "gpt2/tiny",
     "SWAPS = {'Learned': @position.Sinusoidal(), 'LayerNorm': @norm.PlainLayerNorm()}",

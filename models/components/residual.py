@@ -1,7 +1,8 @@
 """Residual layouts: where norms stand and what is added, as blocks beside `Block`.
 
 You are in: models/components. Each is a spec with the call of `Block` and the names of
-its parts, so that swaps, sharding rules and imports find them alike.
+its parts, so that swaps, sharding rules and imports find them alike. sub_norm.py has one
+more, with norms inside the parts.
 
 Shapes: x_BTD -> (x_BTD, cache, aux).
 """

@@ -41,7 +41,11 @@ def rewrite(node: object, rule: Callable[[object], object]) -> object:
 
 @spec
 class Swap:
-  """Replaces every spec whose class is named `old` by `new`, anywhere in a model."""
+  """Replaces every spec whose class is named `old` by `new`, anywhere in a model.
+
+  If `new` has a method `instead_of(old)`, then by what that returns: a part that keeps
+  sizes or parts of the one it replaces.
+  """
 
   old: str
   new: object
@@ -53,7 +57,8 @@ class Swap:
         f"Swap.old={self.old!r} names no part of this model. "
         f"Its parts are: {', '.join(present)}."
       )
-    return rewrite(model, lambda n: self.new if type(n).__name__ == self.old else n)
+    instead = getattr(self.new, "instead_of", lambda _: self.new)
+    return rewrite(model, lambda n: instead(n) if type(n).__name__ == self.old else n)
 
 
 def swap(model: object, old: type, new: object) -> object:
