@@ -7,7 +7,8 @@ with every head they were pre-trained with.
 from __future__ import annotations
 
 from models.families.bert import albert, bert, roberta
-from models.row import ENCODER, TIED, Family
+from models.families.ernie3 import ernie3, ernie3_understanding
+from models.row import ALL, CAUSAL_DECODER, ENCODER, TIED, Family
 
 TINY = dict(dim=32, heads=2, layers=2, vocab=2048, length=512)
 BASE = dict(dim=768, heads=12, layers=12)
@@ -61,4 +62,45 @@ ALBERT = Family(
   },
 )
 
-ENCODERS = (BERT, ROBERTA, ALBERT)
+# The papers count both modules and round: "10 billion", "260 billion". These are the
+# universal stack, one module and its head; the other module has 0.1 billion.
+ERNIE_TINY = dict(
+  dim=32,
+  heads=4,
+  layers=2,
+  width=16,
+  task_heads=2,
+  task_layers=2,
+  vocab=512,
+  segment=8,
+  memory=4,
+)
+ERNIE_SIZES = {
+  "tiny": (None, ERNIE_TINY),
+  "10b": (None, dict(dim=4096, heads=64, layers=48)),
+  "titan_260b": (None, dict(dim=12_288, heads=192, layers=48, hidden=196_608)),
+}
+
+ERNIE3 = Family(
+  name="ernie3",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2107.02137, arXiv:2112.12731",
+  year=2021,
+  build=ernie3,
+  counted=ALL,
+  reference="NumPy, after the paper; XLNet's attention in transformers",
+  sizes=ERNIE_SIZES,
+)
+
+ERNIE3_UNDERSTANDING = Family(
+  name="ernie3_understanding",
+  kind=ENCODER,
+  paper="arXiv:2107.02137, arXiv:2112.12731",
+  year=2021,
+  build=ernie3_understanding,
+  counted=ALL,
+  reference="NumPy, after the paper; XLNet's attention in transformers",
+  sizes=ERNIE_SIZES,
+)
+
+ENCODERS = (BERT, ROBERTA, ALBERT, ERNIE3, ERNIE3_UNDERSTANDING)

@@ -93,6 +93,9 @@ def objective(
     bias=head.bias,
     batch_shards=plan.batch_shards * parts,
   )
+  if aux:
+    # Where rows have labels and no targets, the labels count all the same.
+    sums = sums | {"weight": jnp.maximum(sums["weight"], 1.0)}
   for name, value in aux.items():
     # Auxiliary losses are means over tokens; weighting them like tokens keeps sums.
     total = total + value * sums["weight"]

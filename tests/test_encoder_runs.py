@@ -2,10 +2,13 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
-from t5x_like import main
+from models.components import param
+from models.zoo import ZOO
+from t5x_like import main, step
 
 # Objective of each model: also the name of its head for a row as a whole.
 CASES = {"bert": "next_sentence", "albert": "sentence_order"}
@@ -72,3 +75,24 @@ def test_an_encoder_is_inspected_with_its_data_and_generates_nothing(folder, cap
   error = capsys.readouterr().err
   assert error.startswith("error: Encoder has no decoder: it answers in place")
   assert error.count("\n") == 1
+
+
+def test_labels_of_rows_count_where_no_token_is_asked_for():
+  """As in ERNIE's sentence distance: the gradient is the head's own, for two batches
+  summed as for one."""
+  spec = ZOO["bert/tiny"].spec()
+  plan = step.Plan(module=spec.build(), seed=0)
+  params = param.draw(param.declarations(plan.module), seed=0)
+  tokens = np.arange(1, 17, dtype=np.int32).reshape(2, 8)
+  batch = {
+    "encoder_input_tokens": tokens,
+    "encoder_target_tokens": tokens,
+    "encoder_loss_weights": np.zeros((2, 8), np.float32),
+    "next_sentence": np.array([[1], [1]], np.int32),
+  }
+  grads, sums = jax.jit(lambda p: step.gradients(plan, p, batch, None))(params)
+  head = grads["next_sentence_head"]["classifier"]["bias"]
+  assert np.abs(head).max() > 1e-3
+  one = step.per_token(sums)
+  both = step.per_token({name: 2 * value for name, value in sums.items()})
+  assert one["next_sentence"] == both["next_sentence"] > 0

@@ -21,6 +21,7 @@ from models.components.model import Batch, LanguageModel, Pass
 from models.components.norm import LayerNorm
 from models.components.spec import spec
 from models.components.stack import Stack
+from models.components.tower import Tower, width
 
 
 @spec
@@ -95,7 +96,7 @@ class Encoder:
 
   vocab: int
   dim: int
-  encoder: Stack
+  encoder: Stack | Tower
   embed: Embed = Embed()
   head: Head = Head()
   pooled: tuple[Pooled, ...] = ()
@@ -114,8 +115,9 @@ class EncoderModel(LanguageModel):
   def __init__(self, spec: Encoder):
     super().__init__(spec)
     self.encoder = spec.encoder.build(spec.dim)
+    features = width(spec.encoder, spec.dim)
     for head in spec.pooled:
-      setattr(self, f"{head.label}_head", head.build(spec.dim))
+      setattr(self, f"{head.label}_head", head.build(features))
 
   def __call__(self, batch: Batch, run: Pass = Pass()) -> tuple[jax.Array, dict]:
     hidden_BTD, aux = self.encode(batch, run)

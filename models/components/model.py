@@ -29,6 +29,7 @@ from models.components.execution import Execution
 from models.components.pipeline import Stages
 from models.components.spec import spec
 from models.components.stack import Stack, cache_length
+from models.components.tower import Tower, width
 
 Batch = dict[str, jax.Array]
 
@@ -61,7 +62,7 @@ class Decoder:
 
   vocab: int
   dim: int
-  decoder: Stack
+  decoder: Stack | Tower
   embed: Embed = Embed()
   head: Head = Head()
   dropout: float = 0.0
@@ -99,7 +100,8 @@ class LanguageModel(nnx.Module):
     self.spec = spec
     self.init_rules = spec.init
     self.token_embedder = spec.embed.build(spec.vocab, spec.dim)
-    self.head = spec.head.build(spec.vocab, spec.dim)
+    side = getattr(spec, self.answers)
+    self.head = spec.head.build(spec.vocab, width(side, spec.dim))
 
   def head_weights(self) -> HeadWeights:
     """What turns hidden states into logits; for losses that never store all logits."""
