@@ -74,7 +74,10 @@ def placed(model, rules):
     found |= {"rules": "context", "execution": Execution(attention="all_to_all")}
   if rules.startswith("pipeline"):
     parts = 2 if model == "moe" else 4
-    found |= {"execution": Execution(pipeline_microbatches=parts), "microbatches": 1}
+    # With "full", also the stages are computed again.
+    remat = "full" if model == "llama" else "none"
+    execution = Execution(pipeline_microbatches=parts, remat=remat)
+    found |= {"execution": execution, "microbatches": 1}
   return found
 
 def losses(model, mesh, rules):

@@ -181,6 +181,10 @@ def _staged(
     x_BTD, _, aux = _layers(graphs, (*layers, None), rows["x"], own)
     return x_BTD, aux
 
+  if ctx.execution.remat == "full":
+    # Of every microbatch only what enters the stage is kept (arXiv:1811.06965, section
+    # 2.3); inside of it, layer by layer.
+    stage = jax.checkpoint(stage, prevent_cse=False)
   rows = {"x": x_BTD} | ctx.by_row()
   x_BTD, aux = pipelined(ctx.stages, parts, stage, layers, ctx.bias, rows)
   return ctx.constrain(x_BTD, ("batch", "length", "embed")), {}, aux
