@@ -20,8 +20,11 @@ OUTSIDE = frozenset(
   "data_workers compilation_cache swaps parametrisation noise_scale".split()
 )
 # Fields, anywhere, that say where something lies: its last part alone is kept, so that
-# moving a folder is no change and taking another file is one.
-PATHS = frozenset({"path", "pattern", "restore_from"})
+# moving a folder is no change and taking another file is one. The patterns of other parts
+# (Freeze, InitRule) are of parameters.
+PATHS = frozenset({"path", "restore_from"})
+OF_FILES = "pattern"
+DATA = "t5x_like.data"
 # Fields that came later. Unset, they are left out: runs begun before go on, and cells of
 # studies keep their addresses.
 LATER = frozenset({"loss_scale", "rounding"})
@@ -42,8 +45,10 @@ def _plain(value: object, name: str) -> object:
   if name in PATHS and isinstance(value, str):
     return os.path.basename(value.rstrip("/"))
   if dataclasses.is_dataclass(value):
+    data = type(value).__module__.startswith(DATA)
+    named = lambda name: "path" if data and name == OF_FILES else name
     fields = {
-      field.name: _plain(getattr(value, field.name), field.name)
+      field.name: _plain(getattr(value, field.name), named(field.name))
       for field in dataclasses.fields(value)
       if field.name not in ELSEWHERE
     }

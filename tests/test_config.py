@@ -1,5 +1,6 @@
 """t5x_like/config.py and the modules behind it: what gin files mean, and every mistake."""
 
+import dataclasses
 import random
 import re
 import subprocess
@@ -15,6 +16,7 @@ from models.components.norm import LayerNorm, RMSNorm
 from models.families import t5
 from t5x_like import config, optim, schedules
 from t5x_like.config import ConfigError
+from t5x_like.freeze import Freeze
 from t5x_like.identity import identity
 from t5x_like.run import Run
 
@@ -574,6 +576,17 @@ def test_moving_a_file_keeps_the_identity_and_taking_another_does_not():
     identity(build(f"run.Run.restore_from = {name}")) for name in names
   )
   assert here == moved != other
+
+
+def test_patterns_of_parameters_are_no_places():
+  """Freeze keeps other parameters: that is another run."""
+  plain = build()
+  still = lambda path: (Freeze(pattern=path),)
+  one, other = (
+    identity(dataclasses.replace(plain, frozen=still(path)))
+    for path in ("encoder/.*", "decoder/.*")
+  )
+  assert one != other
 
 
 def test_error_messages_are_short():
