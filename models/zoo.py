@@ -21,7 +21,6 @@ from models.zoo_ancestors import ANCESTORS
 from models.zoo_encoders import ENCODERS
 from models.zoo_gpt import GPT_LIKE
 from models.zoo_gpt3 import GPT3_LIKE
-from models.zoo_llama_like import LLAMA_LIKE
 from models.zoo_mixtures import MIXTURES
 from models.zoo_parallel import PARALLEL
 from models.zoo_relative import RELATIVE
@@ -311,7 +310,6 @@ FAMILIES = (
   *GPT3_LIKE,
   *RELATIVE,
   *PARALLEL,
-  *LLAMA_LIKE,
   *VARIANTS,
   *ANCESTORS,
 )

@@ -9,6 +9,7 @@ from models.components.moe import FixedCapacity
 from models.families.arctic import arctic
 from models.families.cpm2_moe import cpm2_moe
 from models.families.deepseek import deepseek_llm, deepseek_v2
+from models.families.gemini1_5 import gemini1_5
 from models.families.glam import glam
 from models.families.mixtral import mixtral
 from models.families.pangu import pangu_alpha, pangu_sigma
@@ -274,6 +275,23 @@ DEEPSEEK_V2 = Family(
   },
 )
 
+# Published is that it is a mixture of experts, and no size: there is a toy alone.
+GEMINI1_5 = Family(
+  name="gemini1_5",
+  kind=CAUSAL_DECODER,
+  paper="arXiv:2403.05530, which publishes no architecture",
+  year=2024,
+  build=gemini1_5,
+  counted=TIED,
+  reference="nothing: no architecture is published",
+  sizes={
+    "tiny": (
+      None,
+      dict(dim=32, hidden=48, heads=4, head_dim=16, layers=2, experts=4, vocab=512),
+    ),
+  },
+)
+
 MIXTURES = (
   MIXTRAL,
   SWITCH,
@@ -284,4 +302,5 @@ MIXTURES = (
   CPM2_MOE,
   DEEPSEEK_LLM,
   DEEPSEEK_V2,
+  GEMINI1_5,
 )
