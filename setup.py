@@ -50,6 +50,7 @@ TEST = [
   # Independent implementations that ours are compared with; never imported by ours.
   'torch==2.13.0; python_version < "3.12"',
   "transformers>=5,<6",
+  "nltk>=3.9",
 ]
 
 setup(
