@@ -291,6 +291,14 @@ def test_a_later_version_writes_the_same_qwen2():
   assert made(later) == made(PUBLISHED["qwen2/7b"])
 
 
+# The configurations of Qwen2.5 say that rotary positions are those of text alone.
+def test_qwen2_5_has_no_positions_of_images():
+  published = PUBLISHED["qwen2/7b"]
+  assert made(published | {"use_mrope": False}) == made(published)
+  with pytest.raises(ValueError, match="use_mrope=True changes"):
+    made(published | {"use_mrope": True})
+
+
 def test_a_falcon_may_have_groups_of_queries_behind_one_norm():
   spec = made(PUBLISHED["falcon/40b"] | {"num_ln_in_parallel_attn": 1})
   assert type(spec.decoder.blocks[0]).__name__ == "ParallelBlock"

@@ -22,9 +22,11 @@ import transformers
 from models.components.model import EncoderDecoder
 from models.components.param import bind, flatten, nested
 from models.components.position import Llama3Scaling
+from models.families.cpm2 import cpm2
 from models.families.gpt2 import gpt2
 from models.families.llama import llama
 from models.families.t5 import t5, t5_1_1, umt5
+from models.families.ul2 import ul2
 from t5x_like.losses import CrossEntropy
 
 LOGITS = 2e-5  # of the largest logit
@@ -123,6 +125,16 @@ CASES = {
   ),
   "T5 v1.1, untied": Case(
     t5_1_1(decoder_layers=3, **SIZES),
+    functools.partial(hf_t5, *T5, tied=False, feed_forward_proj="gated-gelu"),
+    hf_weights.t5,
+  ),
+  "UL2": Case(
+    ul2(decoder_layers=3, **SIZES),
+    functools.partial(hf_t5, *T5, tied=False, feed_forward_proj="gated-silu"),
+    hf_weights.t5,
+  ),
+  "CPM-2": Case(
+    cpm2(decoder_layers=3, **SIZES),
     functools.partial(hf_t5, *T5, tied=False, feed_forward_proj="gated-gelu"),
     hf_weights.t5,
   ),

@@ -89,6 +89,15 @@ CASES = {
     num_kv_heads=2,
     rope_parameters={"rope_type": "default", "rope_theta": 500.0},
   ),
+  # As in Falcon-11B.
+  "Falcon, one norm and 2 of 4 key heads": case(
+    falcon(**SIZES, kv_heads=2),
+    *FALCON,
+    **HIDDEN,
+    new_decoder_architecture=True,
+    num_ln_in_parallel_attn=1,
+    num_kv_heads=2,
+  ),
   "Nemotron-4, 2 of 4 key heads": case(
     nemotron4(**SIZES, hidden=96, kv_heads=2),
     transformers.NemotronForCausalLM,

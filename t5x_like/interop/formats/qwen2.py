@@ -14,7 +14,9 @@ from t5x_like.interop.hf import Format, Made
 
 
 def read(attributes: Attributes, stored: Collection[str]) -> Made:
-  attributes.fixed(hidden_act=frozenset({"silu", "swish"}), use_sliding_window=False)
+  attributes.fixed(
+    hidden_act=frozenset({"silu", "swish"}), use_sliding_window=False, use_mrope=False
+  )
   # A window that is not used, and from which layer on it would be.
   attributes.ignore("sliding_window", "max_window_layers")
   kinds = set(attributes.take("layer_types", default=["full_attention"]))
