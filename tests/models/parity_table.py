@@ -8,6 +8,8 @@ figure depends on the machine.
 import json
 from pathlib import Path
 
+import literature
+
 from models.components import param
 from models.zoo import FAMILIES
 
@@ -60,7 +62,7 @@ def text() -> str:
     lines.append(f"| {' | '.join([case, *cells])} |\n")
   lines.append(FAMILY_HEADER)
   lines += [f"| {' | '.join(_family(family))} |\n" for family in FAMILIES]
-  return "".join(lines)
+  return "".join(lines) + literature.text()
 
 
 def _family(family) -> list[str]:
