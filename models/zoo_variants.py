@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from models.families.alexatm import alexatm
 from models.families.alphacode import alphacode
+from models.families.codet5_plus import codet5_plus
 from models.families.cpm2 import cpm2
 from models.families.glm import glm, glm_130b
 from models.families.lamda import lamda
@@ -88,7 +89,6 @@ CODET5 = Family(
   },
 )
 
-# The 2B, 6B and 16B pair frozen CodeGen decoders with a small encoder.
 CODET5_PLUS = Family(
   name="codet5_plus",
   kind=ENCODER_DECODER,
@@ -100,6 +100,36 @@ CODET5_PLUS = Family(
   sizes={
     "220m": (222_882_048, CODET5_BASE),
     "770m": (737_639_424, CODET5_LARGE),
+  },
+)
+
+# Named after their decoders; the encoder and the cross-attention are 0.3 to 0.5B more.
+CODET5_PLUS_DEEP = Family(
+  name="codet5_plus",
+  kind=ENCODER_DECODER,
+  paper="arXiv:2305.07922",
+  year=2023,
+  build=codet5_plus,
+  counted=ALL,
+  reference="its parts: CodeGen of transformers, and a block's equation",
+  sizes={
+    "tiny_deep": (
+      None,
+      dict(
+        dim=32,
+        heads=4,
+        layers=3,
+        rotary_dim=4,
+        encoder_dim=16,
+        encoder_heads=2,
+        encoder_layers=2,
+        encoder_rotary_dim=4,
+        vocab=512,
+      ),
+    ),
+    "2b": (None, dict(dim=2560, heads=32, layers=32)),
+    "6b": (None, dict(dim=4096, heads=16, layers=33)),
+    "16b": (None, dict(dim=6144, heads=24, layers=34)),
   },
 )
 
@@ -205,6 +235,7 @@ VARIANTS = (
   CPM2,
   CODET5,
   CODET5_PLUS,
+  CODET5_PLUS_DEEP,
   ALPHACODE,
   ALEXATM,
   LAMDA,

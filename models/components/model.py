@@ -85,6 +85,11 @@ class EncoderDecoder:
   dropout: float = 0.0
   init: tuple = ()
 
+  @property
+  def encoder_width(self) -> int:
+    """Features of the encoder's residual stream."""
+    return self.dim
+
   def build(self) -> EncoderDecoderModel:
     return EncoderDecoderModel(self)
 
@@ -194,7 +199,7 @@ class EncoderDecoderModel(DecoderModel):
 
   def __init__(self, spec: EncoderDecoder):
     super().__init__(spec)
-    self.encoder = spec.encoder.build(spec.dim)
+    self.encoder = spec.encoder.build(spec.encoder_width)
 
   def __call__(self, batch: Batch, run: Pass = Pass()) -> tuple[jax.Array, dict]:
     memory, encoder_aux = self.encode(batch, run)

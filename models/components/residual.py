@@ -129,8 +129,9 @@ class ParallelBlock(Block):
   def __post_init__(self):
     if self.cross is not None:
       raise ValueError(
-        f"{type(self).__name__}.cross is not defined: no published model has a parallel "
-        "block with cross-attention. Use block.Block in a decoder that has an encoder."
+        f"{type(self).__name__}.cross is not defined: it has no place for "
+        "cross-attention. Use ParallelCrossBlock, or block.Block, in a decoder that has "
+        "an encoder."
       )
 
   def build(self, dim: int) -> ParallelBlockLayer:
@@ -177,3 +178,28 @@ class TwoNormParallelBlockLayer(ParallelBlockLayer):
 
   def ffn_input(self, x_BTD: jax.Array, h_BTD: jax.Array) -> jax.Array:
     return self.ffn_norm(x_BTD)
+
+
+@spec
+class ParallelCrossBlock(ParallelBlock):
+  """y + cross(norm'(y)), y = x + attention(h) + ffn(h), h = norm(x): the top layer of
+  CodeT5+'s deep decoders (arXiv:2305.07922, section 3.3, which does not say the order)."""
+
+  def __post_init__(self):
+    if self.cross is None:
+      raise ValueError("ParallelCrossBlock needs cross; without it, use ParallelBlock.")
+
+  def build(self, dim: int) -> ParallelCrossBlockLayer:
+    return ParallelCrossBlockLayer(self, dim)
+
+
+class ParallelCrossBlockLayer(ParallelBlockLayer):
+  """The parts of `ParallelBlock`, and `cross` behind `cross_norm`."""
+
+  def __call__(
+    self, x_BTD: jax.Array, ctx: Context, cache: dict | None = None
+  ) -> tuple[jax.Array, dict | None, dict]:
+    keys = None if cache is None else cache.get("cross")
+    x_BTD, cache, aux = super().__call__(x_BTD, ctx, cache)
+    x_BTD, _ = self.residual(x_BTD, "cross", lambda h: self.cross(h, ctx, keys), ctx)
+    return ctx.constrain(x_BTD, ("batch", "length", "embed")), cache, aux

@@ -115,11 +115,14 @@ class StackLayer(nnx.Module):
     return caches
 
   def cross_cache(self, memory_BSD: jax.Array) -> dict:
-    """Keys and values of the encoder's output for every layer, stacked."""
+    """Keys and values of the encoder's output for every layer that looks at it."""
     caches = {}
     for first, period, _ in self.runs:
       for offset in range(period):
         name = f"blocks_{first + offset}"
+        if getattr(self, name).cross is None:
+          caches[name] = {}
+          continue
         graph, params = nnx.split(getattr(self, name))
 
         def project(layer_params, graph=graph):

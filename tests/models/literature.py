@@ -111,7 +111,7 @@ SYSTEMS = (
   System("DeepSeek-V2", "deepseek_v2"),
   System("CodeGen", "codegen"),
   System("CodeT5", "codet5"),
-  System("CodeT5+", "codet5_plus", "220M and 770M; not the 2B to 16B"),
+  System("CodeT5+", "codet5_plus", "220M to 16B"),
   System("AlphaCode", "alphacode"),
   System("SantaCoder", "santacoder"),
   System("StarCoder", "starcoder"),

@@ -4,6 +4,8 @@ The Transformer of 2017 beside PyTorch's own layers, GLM-130B's block beside its
 and counts that were published in round numbers.
 """
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ import torch
 from scipy.special import softmax
 
 from models.components.param import FanAverage, bind, count, declarations
+from models.families.codet5_plus import codet5_plus
 from models.families.t5 import t5
 from models.families.ul2 import ul2
 from models.zoo import ZOO
+from t5x_like.freeze import Freeze
 
 DIM, HEADS, HIDDEN, VOCAB = 32, 4, 48, 97
 LOGITS = 2e-5  # of the largest one: float32 sums in another order
@@ -49,6 +53,30 @@ def test_counts_are_the_published_ones_as_far_as_those_are_exact(
   name, published, within
 ):
   assert count(ZOO[name].spec()) == pytest.approx(published, rel=within)
+
+
+@pytest.mark.parametrize("size", ["2b", "6b", "16b"])
+def test_codet5_plus_is_two_codegens_and_what_joins_them(size):
+  spec = ZOO[f"codet5_plus/{size}"].spec()
+  deep, shallow = ZOO[f"codegen/{size}"].spec(), ZOO["codegen/350m"].spec()
+  head = shallow.vocab * shallow.dim + shallow.vocab
+  cross = 4 * spec.dim**2 + 2 * spec.dim
+  projection = shallow.dim * spec.dim + spec.dim
+  assert count(spec) == count(deep) + count(shallow) - head + cross + projection
+
+
+def test_the_largest_codet5_plus_has_the_published_count():
+  """16.03B, 0.36B and cross-attention; the encoder's head, 0.3 %, is not in ours."""
+  published = 16.03e9 + 0.36e9 + 4 * 6144**2
+  assert count(ZOO["codet5_plus/16b"].spec()) == pytest.approx(published, rel=0.01)
+
+
+def test_what_codet5_plus_trains_is_the_encoder_and_cross_attention():
+  (pattern,) = re.findall(r'pattern="(.*)"', codet5_plus.__doc__)
+  paths = declarations(ZOO["codet5_plus/tiny_deep"].spec())
+  trained = {path for path in paths if not Freeze(pattern=pattern).matches(path)}
+  assert trained == {p for p in paths if p.startswith("encoder") or "/cross" in p}
+  assert any("/cross_norm/" in path for path in trained)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ import pytest
 
 from models.components.attention import Attention, CrossAttention
 from models.components.block import Block
-from models.components.context import Context
+from models.components.context import Context, Memory
 from models.components.ffn import FFN
 from models.components.norm import LayerNorm
 from models.components.param import bind, declarations, draw
 from models.components.residual import (
   DeepNormBlock,
   ParallelBlock,
+  ParallelCrossBlock,
   PostBlock,
   SandwichBlock,
   TwoNormParallelBlock,
@@ -93,6 +94,22 @@ def test_post_norm_serves_cross_attention():
   cross = CrossAttention(heads=2, head_dim=4)
   block = PostBlock(**PARTS | dict(cross=cross))
   assert "cross_norm/scale" in declarations(block.build(D))
+
+
+def test_cross_attention_follows_a_parallel_block():
+  cross = CrossAttention(heads=2, head_dim=4)
+  module = layer(ParallelCrossBlock(**PARTS | dict(cross=cross)))
+  x, memory = np.random.default_rng(1).standard_normal((2, B, T, D), np.float32)
+  ctx = dataclasses.replace(
+    CTX,
+    memory=Memory(output_BSD=jnp.asarray(memory), segments_BS=jnp.ones((B, T), "i4")),
+  )
+  h = module.attention_norm(x)
+  y = x + module.attention(h, ctx)[0] + module.ffn(h, ctx)
+  expected = y + module.cross(module.cross_norm(y), ctx)[0]
+  np.testing.assert_allclose(module(x, ctx)[0], expected, rtol=1e-5, atol=1e-5)
+  with pytest.raises(ValueError, match="ParallelCrossBlock needs cross"):
+    ParallelCrossBlock(**PARTS)
 
 
 def test_a_parallel_block_refuses_cross_attention():
