@@ -13,7 +13,7 @@ relative_attention, segment_attention, two_way_attention
 routers, expert_choice, balanced          who computes a token
 experts, grouped, moe                     mixtures: experts behind a router
 hybrid     a block with a mixture beside it
-block, residual, sub_norm, stack, tower, model, encoder, untied      composition
+block, residual, sub_norm, stack, tower, model, encoder, untied, paired   composition
 execution, context                        how it runs; what travels with a batch
 flops      matrix-multiplication counts of a spec
 """

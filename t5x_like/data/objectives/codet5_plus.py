@@ -2,7 +2,8 @@
 
 You are in: t5x_like/data/objectives, pure numpy. Both are used behind a token [CLM], in a
 mixture with codet5.WordSpans: prefixed.py, mix.py. The second stage of the paper needs
-no objective of its own; its pairs are made by supervised.py behind tokens:
+no objective of its own; its pairs are made by supervised.py behind tokens, and their losses
+by models/components/paired.py:
 
   contrastive  inputs [CLS] text EOS, targets [CLS] code EOS: both for the encoder, a loss
                compares the states at the first position
