@@ -32,6 +32,22 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+# Minutes of compilation in processes of their own: begun last, they would end alone.
+LONG = {
+  "test_multidevice.py",
+  "test_collectives.py",
+  "test_processes.py",
+  "test_program.py",
+  "test_restart.py",
+  "test_resume.py",
+}
+
+
+def pytest_collection_modifyitems(items):
+  """Long tests first."""
+  items.sort(key=lambda item: item.path.name not in LONG)
+
+
 def pytest_addoption(parser):
   parser.addoption(
     "--update-golden",

@@ -11,7 +11,7 @@ H100 = CHIPS["h100"]
 
 def test_rings_of_a_mesh():
   """Two copies of two by one by four devices; the last axis lies closest."""
-  mesh = (2, 2, 1, 4)
+  mesh = (2, 1, 2, 1, 4)
   assert sorted(ring(("tensor",), mesh)) == [0, 1, 2, 3]
   assert sorted(ring(("fsdp",), mesh)) == [0, 4]
   assert sorted(ring(("data", "tensor"), mesh)) == [0, 1, 2, 3, 8, 9, 10, 11]
@@ -21,21 +21,21 @@ def test_rings_of_a_mesh():
 
 
 def test_a_ring_inside_a_domain_runs_at_its_links_speed():
-  assert speed(("tensor",), H100, mesh=(1, 4, 1, 8)) == 450e9
+  assert speed(("tensor",), H100, mesh=(1, 1, 4, 1, 8)) == 450e9
   # One device of each domain takes part: the network of one.
-  assert speed(("fsdp",), H100, mesh=(1, 4, 1, 8)) == 50e9
+  assert speed(("fsdp",), H100, mesh=(1, 1, 4, 1, 8)) == 50e9
   # Two of each: twice that.
-  assert speed(("fsdp",), H100, mesh=(1, 16, 1, 4)) == 100e9
+  assert speed(("fsdp",), H100, mesh=(1, 1, 16, 1, 4)) == 100e9
   # All eight: 400e9, below the link.
-  assert speed(("fsdp",), H100, mesh=(1, 32, 1, 1)) == 400e9
+  assert speed(("fsdp",), H100, mesh=(1, 1, 32, 1, 1)) == 400e9
 
 
 def test_a_sum_moves_twice_what_a_gather_does():
-  once = transfer("all-gather", ("tensor",), 450e9, H100, mesh=(1, 1, 1, 8))
+  once = transfer("all-gather", ("tensor",), 450e9, H100, mesh=(1, 1, 1, 1, 8))
   assert once == pytest.approx(7 / 8)
-  twice = transfer("all-reduce", ("tensor",), 450e9, H100, mesh=(1, 1, 1, 8))
+  twice = transfer("all-reduce", ("tensor",), 450e9, H100, mesh=(1, 1, 1, 1, 8))
   assert twice == pytest.approx(2 * 7 / 8)
-  assert transfer("all-reduce", ("data",), 1e9, H100, mesh=(1, 1, 1, 8)) == 0.0
+  assert transfer("all-reduce", ("data",), 1e9, H100, mesh=(1, 1, 1, 1, 8)) == 0.0
 
 
 def test_what_lies_between_products_adds_and_the_rest_hides():
@@ -50,7 +50,7 @@ def test_what_lies_between_products_adds_and_the_rest_hides():
     temporary=3350e9,
     layers=(1, 1),
   )
-  found = predict(program, H100, mesh=(1, 2, 1, 4), dtype="bfloat16", efficiency=0.5)
+  found = predict(program, H100, mesh=(1, 1, 2, 1, 4), dtype="bfloat16", efficiency=0.5)
   assert found.compute == pytest.approx(2.0)
   assert found.memory == pytest.approx(2.0)
   assert found.hidden == pytest.approx(1 / 2)

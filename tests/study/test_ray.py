@@ -37,7 +37,7 @@ def cluster():
 
 
 def test_tasks_save_when_they_are_stopped_and_others_finish(tmp_path, cluster, root):
-  store = planted(tmp_path, {"a": {"loss": 3.0, "seconds": 0.2}}, seeds=2)
+  store = planted(tmp_path, {"a": {"loss": 3.0, "seconds": 0.5}}, seeds=2)
   command = [sys.executable, "-c", PROGRAM, str(store.root)]
   environment = cluster | {"PYTHONPATH": str(root)}
   process = subprocess.Popen(command, env=environment)
