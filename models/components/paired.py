@@ -18,6 +18,8 @@ Shapes: B rows, T tokens, D embed, P projection.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -41,6 +43,19 @@ class PairedEncoderDecoder(EncoderDecoder):
 
   def build(self) -> PairedEncoderDecoderModel:
     return PairedEncoderDecoderModel(self)
+
+
+@spec
+class Paired:
+  """A swap: SWAPS = {'EncoderDecoder': @paired.Paired()} keeps all parts of a model."""
+
+  projection: int = 256
+  temperature: float = 0.07
+
+  def instead_of(self, old: EncoderDecoder) -> PairedEncoderDecoder:
+    """The model with a projection and a head for pairs."""
+    parts = {f.name: getattr(old, f.name) for f in dataclasses.fields(old)}
+    return PairedEncoderDecoder(**vars(self), **parts)
 
 
 class PairedEncoderDecoderModel(EncoderDecoderModel):

@@ -1,19 +1,15 @@
 """CodeT5+ 2B to 16B (Wang et al. 2023, arXiv:2305.07922): a small encoder, CodeGen behind.
 
-The 220M and 770M are T5 (t5.py), with heads for pairs in their second stage.
+The 220M and 770M are T5 (t5.py); the second stage adds heads (components/paired.py).
 """
-
-import dataclasses
 
 from models.components.attention import CrossAttention
 from models.components.mask import Full
-from models.components.paired import PairedEncoderDecoder
 from models.components.param import InitRule
 from models.components.residual import ParallelCrossBlock
 from models.components.spec import replace
 from models.components.untied import ProjectedEncoderDecoder
 from models.families.gpt_j import codegen
-from models.families.t5 import t5
 
 
 def codet5_plus(
@@ -73,11 +69,3 @@ def codet5_plus(
     decoder=replace(deep.decoder, blocks=(*below, top)),
     init=(*deep.init, encoder_rule),
   )
-
-
-def codet5_plus_paired(*, projection: int = 256, **sizes) -> PairedEncoderDecoder:
-  """T5 that also learns which text and code belong together, section 3.2; `sizes` are
-  those of `t5.t5`. It begins from the first stage: run.Run.restore_from."""
-  model = t5(**sizes)
-  fields = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
-  return PairedEncoderDecoder(projection=projection, **fields)

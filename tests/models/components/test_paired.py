@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from models.components.model import Pass
-from models.components.paired import contrastive
+from models.components.paired import Paired, contrastive
 from models.components.param import bind, declarations, draw
-from models.families.codet5_plus import codet5_plus_paired
+from models.components.spec import Swap
+from models.families.t5 import t5
 
-SIZES = dict(dim=16, hidden=24, heads=2, layers=1, head_dim=8, vocab=40, projection=8)
-SPEC = codet5_plus_paired(**SIZES)
+T5 = t5(dim=16, hidden=24, heads=2, layers=1, head_dim=8, vocab=40)
+SPEC = Swap(old="EncoderDecoder", new=Paired(projection=8))(T5)
 ROWS, LENGTH = 4, 6
 CLOSE = 2e-5  # float32 rounding of some hundred terms of order one
 
