@@ -21,16 +21,15 @@ DECODER += ["--gin.MIXTURE_OR_TASK_NAME=python_docs_causal_lm"]
 DECODER += ["--gin.TASK_FEATURE_LENGTHS={'targets': 4096}"]
 BOTH = ["--gin.MODEL_DIR=unused", "--gin.TRAIN_STEPS=1000"]
 BOTH += ["--gin.ACTIVATION_DTYPE=bfloat16", "--gin.execution.Execution.remat=full"]
-# Name: (model, rules, devices of the tensor and context axes, devices that share weights
-# or None for all, rows a device).
+# Name: (model, rules, devices of the tensor and context axes, most devices that share one
+# copy of the weights, rows a device).
 CASES = {
   "1B data": ("llama3_2/1b", "data", {}, 1, 4),
   "1B zero2": ("llama3_2/1b", "zero2", {}, 1, 4),
-  "1B fsdp, all": ("llama3_2/1b", "fsdp", {}, None, 4),
-  "1B fsdp, 8 share": ("llama3_2/1b", "fsdp", {}, 8, 4),
-  "13B fsdp, all": ("llama2/13b", "fsdp", {}, None, 4),
-  "13B tensor 8": ("llama2/13b", "fsdp_tensor_sequence", {"tensor": 8}, None, 4),
-  "13B context 8": ("llama2/13b", "fsdp_context", {"context": 8}, None, 4),
+  "1B fsdp": ("llama3_2/1b", "fsdp", {}, 512, 4),
+  "13B fsdp": ("llama2/13b", "fsdp", {}, 512, 4),
+  "13B tensor 8": ("llama2/13b", "fsdp_tensor_sequence", {"tensor": 8}, 512, 4),
+  "13B context 8": ("llama2/13b", "fsdp_context", {"context": 8}, 512, 4),
 }
 
 
@@ -56,9 +55,9 @@ def planned(name: str, devices: int, options: argparse.Namespace) -> dict | None
   group = 1
   for size in inner.values():
     group *= size
-  if devices % group or (shared or 1) > devices // group:
+  if devices % group:
     return None
-  fsdp = shared or devices // group
+  fsdp = min(shared, devices // group)
   mesh = {"data": devices // group // fsdp, "fsdp": fsdp} | inner
   command = [sys.executable, "-m", "t5x_like.main", "plan", *DECODER, *BOTH]
   command[4:4] = [f"--gin_file=models/{model}.gin"]
