@@ -196,7 +196,7 @@ def test_mistakes_are_told_before_anything_is_submitted(
 
 
 def test_a_python_inside_the_folder_is_named_from_there():
-  assert command.python("/work/.venv/bin/python", "/work") == ".venv/bin/python"
+  assert command.python("/project/.venv/bin/python", "/project") == ".venv/bin/python"
   assert command.python("/opt/python/bin/python", "/work") == "python"
 
 
