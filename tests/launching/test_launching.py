@@ -197,7 +197,7 @@ def test_mistakes_are_told_before_anything_is_submitted(
 
 def test_a_python_inside_the_folder_is_named_from_there():
   assert command.python("/project/.venv/bin/python", "/project") == ".venv/bin/python"
-  assert command.python("/opt/python/bin/python", "/work") == "python"
+  assert command.python("/opt/python/bin/python", "/project") == "python"
 
 
 def test_the_warning_leaves_time_to_save_and_help_shows_an_example():
