@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Modules that test files share, such as models/hf_weights.py: importlib mode leaves the
 # search path alone.
-for folder in ("models", "study"):
+for folder in ("", "models", "study"):
   sys.path.insert(0, str(ROOT / "tests" / folder))
 
 if "JAX_PLATFORMS" not in os.environ:

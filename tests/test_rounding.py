@@ -6,18 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small_run
+from small_run import batch
 
 from models.components.param import flatten
-from models.families import t5
 from t5x_like import evaluate, inspect, optim, step
 from t5x_like.checkpoint import Checkpointer, restore_params
-from t5x_like.data import sources, task, vocab
-from t5x_like.data.objectives.span_corruption import SpanCorruption
 from t5x_like.engine import Engine
 from t5x_like.identity import identity
 from t5x_like.roles import DECAYED
 from t5x_like.rounding import Stochastic, stochastic
-from t5x_like.run import Run
 
 KEYS = 4096
 FAST_COMPILE = {"xla_backend_optimization_level": 0}
@@ -103,34 +101,11 @@ def test_the_draw_depends_on_seed_step_and_name():
 
 def run(**changes):
   options = dict(
-    model=t5.t5_1_1(dim=32, hidden=64, heads=4, head_dim=8, layers=1, vocab=96),
-    model_dir="unused",
-    task=task.Task(
-      name="none",
-      train=sources.Text("unused"),
-      vocabulary=vocab.Bytes(),
-      objective=SpanCorruption(),
-    ),
-    lengths={"inputs": 24, "targets": 16},
-    steps=10,
-    batch=8,
     optimizer=optim.AdamW(learning_rate=3e-3, weight_decay=0.1),
     rounding=Stochastic(parameters=f".*/({'|'.join(DECAYED)})"),
     ema=0.9,
   )
-  return Run(**(options | changes))
-
-
-def batch(seed=0):
-  random = np.random.default_rng(seed)
-  made = {}
-  for side, length in (("encoder", 24), ("decoder", 16)):
-    tokens = random.integers(2, 96, (8, length), dtype=np.int32)
-    made[f"{side}_input_tokens"] = tokens
-    made[f"{side}_segment_ids"] = np.ones((8, length), np.int32)
-    made[f"{side}_positions"] = np.tile(np.arange(length, dtype=np.int32), (8, 1))
-  made["decoder_target_tokens"] = made["decoder_input_tokens"]
-  return made | {"decoder_loss_weights": np.ones((8, 16), np.float32)}
+  return small_run.run(**(options | changes))
 
 
 @pytest.fixture(scope="module")
