@@ -9,20 +9,20 @@ import os
 import sys
 from pathlib import Path
 
-# LLVM's optimizations take most of the compilation and are not what is tested. Read when
-# JAX starts; processes that tests start inherit it.
-QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-os.environ.setdefault("XLA_FLAGS", QUICK)
-
-import jax  # noqa: E402
-import pytest  # noqa: E402
-
 ROOT = Path(__file__).resolve().parents[1]
 
 # Modules that test files share, such as models/hf_weights.py: importlib mode leaves the
 # search path alone.
 for folder in ("", "models", "study"):
   sys.path.insert(0, str(ROOT / "tests" / folder))
+
+from child import QUICK  # noqa: E402
+
+# Read when JAX starts; processes that tests start inherit it.
+os.environ.setdefault("XLA_FLAGS", QUICK)
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 if "JAX_PLATFORMS" not in os.environ:
   # Tolerances are those of float32 on a CPU; accelerators multiply in fewer bits.

@@ -4,12 +4,8 @@ In a process of its own: the number of devices is fixed when JAX starts. Bytes a
 on one device; ROWS x 16 tokens x 32 features of float32 are one activation.
 """
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
+from child import printed
 
 PROGRAM = """
 import json
@@ -62,12 +58,7 @@ TABLE = 96 * 32 * 4
 
 @pytest.fixture(scope="module")
 def found(root):
-  env = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"}
-  env |= {"PYTHONPATH": str(root)}
-  command = [sys.executable, "-c", PROGRAM]
-  done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-  assert done.returncode == 0, done.stderr[-2000:]
-  return json.loads(done.stdout.splitlines()[-1])
+  return printed(root, PROGRAM, devices=8)
 
 
 def kinds(moved):

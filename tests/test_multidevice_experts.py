@@ -1,16 +1,11 @@
 """Experts on several devices: four simulated ones, in one process of their own."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
+from child import printed
 
 PROGRAM = """
 import json, sys
 import jax
-jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 import numpy as np
 from models.components.moe import Capacity, MoE
 from models.components.spec import replace, rewrite
@@ -56,22 +51,11 @@ def losses(model, rules):
 print(json.dumps({f"{name}/{rules}": losses(model, rules)
                   for name, model in MODELS.items() for rules in MESHES}))
 """
-# Compiling takes longer than running here.
-FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 @pytest.fixture(scope="module")
 def results(root):
-  flags = f"--xla_force_host_platform_device_count=4 {FAST}"
-  env = os.environ | {
-    "XLA_FLAGS": flags,
-    "PYTHONPATH": str(root),
-    "JAX_PLATFORMS": "cpu",
-  }
-  command = [sys.executable, "-c", PROGRAM, str(root / ".cache" / "jax-tests")]
-  done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-  assert done.returncode == 0, done.stderr[-2000:]
-  return json.loads(done.stdout.splitlines()[-1])
+  return printed(root, PROGRAM, devices=4)
 
 
 @pytest.mark.parametrize("model", ["dropless", "slots"])

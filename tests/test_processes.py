@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from child import QUICK
 
 from partitioning import preflight
 from t5x_like import main
@@ -61,8 +62,7 @@ def start(command, root, **variables):
   env = os.environ | {
     "PYTHONPATH": str(root),
     "JAX_PLATFORMS": "cpu",
-    # LLVM's optimizations take most of the compilation and are not what is tested.
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "XLA_FLAGS": QUICK,
     "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax-tests"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
   }

@@ -1,18 +1,12 @@
 """A checkpoint knows no mesh: saved on eight simulated devices, continued on four and on
 one. Each in a process of its own: the number of devices is fixed when JAX starts."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
+from child import printed
 
 PROGRAM = """
 import hashlib, json, sys
 import jax
-jax.config.update("jax_compilation_cache_dir", sys.argv[1])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 import numpy as np
 from models.families import llama
 from partitioning.mesh import Mesh
@@ -39,7 +33,7 @@ MODEL = llama.llama(dim=32, hidden=64, heads=4, kv_heads=4, layers=2, vocab=96)
 MESHES = {"fsdp": Mesh(data=1, fsdp=8), "tensor": Mesh(data=2, tensor=2), "data": Mesh(),
           "pipeline_tensor": Mesh(data=2, pipeline=2, tensor=2)}
 
-rules, folder = sys.argv[2:]
+rules, folder = sys.argv[1:]
 engine = Engine(Run(
   model=MODEL, model_dir="x", task=TASK, lengths={"targets": 8}, steps=10, batch=8,
   mesh=MESHES[rules], rules=rules, ema=0.9,
@@ -68,8 +62,6 @@ else:
 found = five(state)[1], hashlib.sha256(every).hexdigest()
 print(json.dumps(found))
 """
-# Compiling takes longer than running here.
-FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 DEVICES = {"fsdp": 8, "tensor": 4, "data": 1, "pipeline_tensor": 8}
 
 
@@ -80,14 +72,7 @@ def found(root, tmp_path_factory):
 
 
 def run(root, rules, folder):
-  flags = f"--xla_force_host_platform_device_count={DEVICES[rules]} {FAST}"
-  env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-  env |= {"PYTHONPATH": str(root)}
-  cache = str(root / ".cache" / "jax-tests")
-  command = [sys.executable, "-c", PROGRAM, cache, rules, folder]
-  done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-  assert done.returncode == 0, done.stderr[-2000:]
-  return json.loads(done.stdout.splitlines()[-1])
+  return printed(root, PROGRAM, rules, folder, devices=DEVICES[rules])
 
 
 @pytest.mark.parametrize("rules", ["tensor", "data", "pipeline_tensor"])

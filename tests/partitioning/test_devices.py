@@ -1,12 +1,8 @@
 """Eight simulated devices, in one process for all checks: their number is fixed when JAX
 starts. Optimizer state is split, computes the same, and is saved and read elsewhere."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
+from child import printed
 
 OPTIMIZERS = ["AdamW", "Adafactor", "SGD", "Adagrad", "Lion", "Muon"]
 
@@ -103,16 +99,7 @@ print(json.dumps({name: check(name) for name in OPTIONS} | {"on": activations()}
 
 @pytest.fixture(scope="module")
 def results(root):
-  env = os.environ | {
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=8 "
-    "--xla_backend_optimization_level=0",
-    "PYTHONPATH": str(root),
-    "JAX_PLATFORMS": "cpu",
-  }
-  command = [sys.executable, "-c", PROGRAM]
-  done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-  assert done.returncode == 0, done.stderr[-3000:]
-  return json.loads(done.stdout.splitlines()[-1])
+  return printed(root, PROGRAM, devices=8)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

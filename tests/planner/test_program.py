@@ -2,12 +2,8 @@
 
 In a process of its own: the number of devices is fixed when JAX starts."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
+from child import printed
 
 PROGRAM = """
 import dataclasses, json
@@ -57,17 +53,8 @@ print(json.dumps(out))
 
 
 @pytest.fixture(scope="module")
-def found():
-  environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"}
-  done = subprocess.run(
-    [sys.executable, "-c", PROGRAM],
-    env=environment,
-    capture_output=True,
-    text=True,
-    timeout=300,
-  )
-  assert done.returncode == 0, done.stderr[-2000:]
-  return json.loads(done.stdout.splitlines()[-1])
+def found(root):
+  return printed(root, PROGRAM, devices=8)
 
 
 @pytest.mark.parametrize("case", ["", "t5 "])

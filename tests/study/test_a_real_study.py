@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from child import QUICK
 
 STUDY = """\
 # Two learning rates.
@@ -63,7 +64,7 @@ def study(folder, root, verb, *flags):
   env = os.environ | {
     "PYTHONPATH": str(root),
     "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "XLA_FLAGS": QUICK,
     "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax-tests"),
   }
   done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)

@@ -2,12 +2,8 @@
 
 In a process of its own: the number of devices is fixed when JAX starts."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
+from child import printed
 
 PROGRAM = """
 import dataclasses, json, sys
@@ -72,18 +68,11 @@ def both(name):
 print(json.dumps({name: both(name) for name in CASES}))
 """
 NAMES = ("causal", "window", "prefix", "distances", "causal distances", "cross")
-FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 @pytest.fixture(scope="module")
 def worst(root):
-  flags = f"--xla_force_host_platform_device_count=4 {FAST}"
-  env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-  env |= {"PYTHONPATH": str(root)}
-  command = [sys.executable, "-c", PROGRAM]
-  done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-  assert done.returncode == 0, done.stderr[-2000:]
-  return json.loads(done.stdout.splitlines()[-1])
+  return printed(root, PROGRAM, devices=4)
 
 
 @pytest.mark.parametrize("kernel", ["ring", "all_to_all"])
