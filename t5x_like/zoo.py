@@ -28,7 +28,10 @@ def verb(arguments: argparse.Namespace) -> int:
   if arguments.model is None:
     if arguments.diff is not None:
       raise ConfigError("--diff compares two models: t5x_like zoo MODEL --diff=OTHER.")
-    _list(arguments)
+    _list(arguments, family=arguments.family)
+    return 0
+  if arguments.diff is None and arguments.model in {r.family for r in ZOO.values()}:
+    _list(arguments, family=arguments.model)
     return 0
   row = found(arguments.model)
   if arguments.diff is not None:
@@ -88,8 +91,8 @@ def line(row: Row) -> dict[str, object]:
   }
 
 
-def _list(arguments: argparse.Namespace) -> None:
-  rows = listed(arguments.family, arguments.kind, arguments.size)
+def _list(arguments: argparse.Namespace, *, family: str | None) -> None:
+  rows = listed(family, arguments.kind, arguments.size)
   lines = [line(row) for row in rows]
   if arguments.json:
     print(json.dumps(lines))

@@ -29,6 +29,7 @@ def test_every_row_is_listed_with_its_count(capsys):
 def test_filters_add_up(capsys):
   words = ["--family=llama2", "--size=7b", "--json"]
   assert [row["name"] for row in json.loads(printed(capsys, *words))] == ["llama2/7b"]
+  assert printed(capsys, "llama2") == printed(capsys, "--family=llama2")
   lines = printed(capsys, "--kind=encoder-decoder").splitlines()
   assert lines[0].startswith("name") and "t5/base" in lines[3]
   assert not any("llama" in line for line in lines)
