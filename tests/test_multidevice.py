@@ -90,7 +90,8 @@ def losses(model, mesh, rules):
     state, metrics = engine.train_step(state, engine.put(batch))
     found.append(float(metrics["loss"]))
   kernels = engine.kernels({"encoder": 16, "decoder": 8})
-  return {"losses": found, "start": hashlib.sha256(b"".join(start)).hexdigest(), "devices": spread,
+  start = hashlib.sha256(b"".join(start)).hexdigest()
+  return {"losses": found, "start": start, "devices": spread,
           "params": split(state.params), "state": split(state.opt_state),
           "kernels": sorted({name.split()[0] for name in kernels.values()})}
 
