@@ -18,8 +18,6 @@ import concurrent.futures
 import importlib.metadata
 import json
 import logging
-import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,7 @@ from jax.experimental import multihost_utils
 
 from t5x_like import leaves, manifest
 from t5x_like.retention import Retention
-from t5x_like.stepdirs import CheckpointError, StepDirectories
+from t5x_like.stepdirs import CheckpointError, StepDirectories, reason
 
 LOG = logging.getLogger(__name__)
 Tree = Any
@@ -55,6 +53,7 @@ class Checkpointer:
     *,
     keep: int | None = 3,
     keep_every: int | None = None,
+    keep_steps: tuple[int, ...] = (),
     best_metric: str | None = None,
     best_mode: str = "min",
     asynchronous: bool = True,
@@ -67,7 +66,11 @@ class Checkpointer:
     """
     self._steps = StepDirectories(Path(directory).expanduser().absolute())
     self._retention = Retention(
-      keep=keep, keep_every=keep_every, best_metric=best_metric, best_mode=best_mode
+      keep=keep,
+      keep_every=keep_every,
+      keep_steps=keep_steps,
+      best_metric=best_metric,
+      best_mode=best_mode,
     )
     self._asynchronous = asynchronous
     self._open = False
@@ -286,7 +289,7 @@ class Checkpointer:
     where = next(path for path in (root, *root.parents) if path.exists())
     free = shutil.disk_usage(where).free / 2**20
     return (
-      f"Saving step {step} in {root} failed: {_reason(error)}. "
+      f"Saving step {step} in {root} failed: {reason(error)}. "
       f"Newest usable checkpoint: {usable}. {free:,.0f} MiB are free there; if that is "
       "too little, make room or keep fewer checkpoints."
     )
@@ -313,13 +316,6 @@ class Checkpointer:
 def _is_news(record: logging.LogRecord) -> bool:
   """False for the tracebacks (200 lines each) of errors that Orbax raises as well."""
   return not (record.exc_info and "orbax" in Path(record.pathname).parts)
-
-
-def _reason(error: BaseException) -> str:
-  """The operating system's words where there are any; tensorstore wraps them in 500."""
-  text = " ".join(str(error).split())
-  code = re.search(r"os_error_code='(\d+)'", text)
-  return os.strerror(int(code[1])) if code else text[:200]
 
 
 def restore_params(path: str | Path, abstract_params: Tree) -> Tree:

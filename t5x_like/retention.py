@@ -14,7 +14,7 @@ MODES = {"min": min, "max": max}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Retention:
-  """The newest `keep` steps, every multiple of `keep_every`, and the best step.
+  """The newest `keep` steps, multiples of `keep_every`, `keep_steps`, the best step.
 
   keep: at least 2, so that a damaged newest step has one to fall back to; None keeps
   all. best_metric: name of a saved metric; best_mode: "min" or "max" of it is best.
@@ -22,6 +22,7 @@ class Retention:
 
   keep: int | None = 3
   keep_every: int | None = None
+  keep_steps: tuple[int, ...] = ()
   best_metric: str | None = None
   best_mode: str = "min"
 
@@ -41,7 +42,7 @@ class Retention:
     steps = sorted(metrics)
     if self.keep is None:
       return set(steps)
-    stay = set(steps[-self.keep :])
+    stay = set(steps[-self.keep :]) | set(steps).intersection(self.keep_steps)
     if self.keep_every:
       stay |= {step for step in steps if step % self.keep_every == 0}
     best = self.best(metrics)

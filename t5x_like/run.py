@@ -68,7 +68,8 @@ class Checkpoint:
   """When the state is saved and which saved steps are kept.
 
   period: steps between saves; the last step is always saved. keep: the newest ones,
-  None for all. keep_every: multiples of it are kept for good. best_metric: also keep
+  None for all. keep_every: multiples of it are kept for good. keep_steps: steps that are
+  saved whatever the period, and kept for good. best_metric: also keep
   the step with the best value of this metric, e.g. "validation/loss"; best_mode: "min"
   or "max".
   """
@@ -76,6 +77,7 @@ class Checkpoint:
   period: int = 1000
   keep: int | None = 3
   keep_every: int | None = None
+  keep_steps: tuple[int, ...] = ()
   best_metric: str | None = None
   best_mode: str = "min"
 
@@ -88,11 +90,11 @@ class Checkpoint:
 
   def due(self, step: int, steps: int) -> bool:
     """Whether to save after `step` of `steps`."""
-    return step % self.period == 0 or step == steps
+    return step % self.period == 0 or step == steps or step in self.keep_steps
 
   def options(self) -> dict[str, object]:
     """The keyword arguments of `checkpoint.Checkpointer`."""
-    names = ("keep", "keep_every", "best_metric", "best_mode")
+    names = ("keep", "keep_every", "keep_steps", "best_metric", "best_mode")
     return {name: getattr(self, name) for name in names}
 
 
@@ -105,6 +107,19 @@ class Log:
 
   def __post_init__(self):
     _positive(self, "period")
+
+
+@part
+class Branch:
+  """Where a run begins that goes on from another: the trunk's run directory, and a step
+  that is kept there (`Checkpoint.keep_steps`). Its whole state is taken over, the place
+  in the data included; the two may differ in their schedules alone."""
+
+  path: str
+  step: int
+
+  def __post_init__(self):
+    _positive(self, "step")
 
 
 @part
@@ -121,6 +136,7 @@ class Run:
   parameters, which are evaluated instead. microbatches: slices of the batch computed one
   after another to save memory. execution, mesh, rules: how and where, never what.
   restore_from: a run directory or checkpoint whose parameters a new run starts from.
+  branch: the checkpoint of a run with another schedule that a new run goes on from.
   swaps: parts of the model to replace, {"RMSNorm": LayerNorm()} or
   `spec.Swap(old="RMSNorm", new=LayerNorm())`; they are applied here, in order, so that
   `model` is what is trained. stages: what changes the task,
@@ -152,6 +168,7 @@ class Run:
   rounding: Stochastic | None = None
   noise_scale: bool = False
   restore_from: str | None = None
+  branch: Branch | None = None
   execution: Execution = Execution()
   mesh: Mesh = Mesh()
   rules: str | Rules | Scheme = "data"
@@ -180,6 +197,7 @@ class Run:
       raise ValueError("MODEL_DIR is empty; name the folder that the run writes to.")
     resolve(self.rules)
     _check_precision(self)
+    _check_branch(self)
     model = self.model
     swaps = self.swaps
     if isinstance(swaps, dict):
@@ -228,6 +246,20 @@ def _check_precision(run: Run) -> None:
     raise ValueError(
       "ACTIVATION_DTYPE='float16' needs a scaled loss, or small gradients vanish; set "
       "run.Run.loss_scale = @loss_scale.Dynamic(), or use 'bfloat16'."
+    )
+
+
+def _check_branch(run: Run) -> None:
+  if run.branch is None:
+    return
+  if run.restore_from is not None:
+    raise ValueError(
+      f"Run.branch={run.branch} and Run.restore_from={run.restore_from!r} both say where "
+      "the parameters come from; set one of them."
+    )
+  if run.branch.step >= run.steps:
+    raise ValueError(
+      f"Run.branch.step={run.branch.step} must lie before the last step, {run.steps}."
     )
 
 

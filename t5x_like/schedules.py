@@ -104,21 +104,29 @@ class Cosine:
 @schedule
 class WSD:
   """Warm-up, stable, decay (Hu et al. 2024, arXiv:2404.06395, eq. 1): the last `decay`
-  of `steps` fall linearly from `peak` to `final`."""
+  of `steps` fall linearly from `peak` to `final`. Below 1, decay is a share of them."""
 
   peak: float
   steps: int
-  decay: int
+  decay: float
   warmup: int = 0
   final: float = 0.0
 
   def __post_init__(self):
     _require(self, self.steps > 0 and self.warmup >= 0, POSITIVE)
     _require(self, 0 < self.decay <= self.steps, "decay must be positive, within steps")
+    whole = self.decay < 1 or self.decay == int(self.decay)
+    _require(self, whole, "decay must be a whole number, or a share below 1")
+
+  @property
+  def stable(self) -> int:
+    """Steps before the decay; until there, schedules of any `steps` are the same."""
+    decay = self.decay if self.decay >= 1 else max(1, round(self.decay * self.steps))
+    return self.steps - int(decay)
 
   def __call__(self, step: jax.Array | int) -> jax.Array:
     step = _step(step)
-    done = _progress(step, self.steps - self.decay, self.steps)
+    done = _progress(step, self.stable, self.steps)
     rate = self.peak + (self.final - self.peak) * done
     return rate * _warmup(step, self.warmup)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,13 @@ Metrics = dict[str, float] | None
 
 class CheckpointError(RuntimeError):
   """A save did not become durable, or no saved step can be used."""
+
+
+def reason(error: BaseException) -> str:
+  """The operating system's words where there are any; tensorstore wraps them in 500."""
+  text = " ".join(str(error).split())
+  code = re.search(r"os_error_code='(\d+)'", text)
+  return os.strerror(int(code[1])) if code else text[:200]
 
 
 class StepDirectories:

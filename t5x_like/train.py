@@ -26,6 +26,7 @@ from t5x_like import (
   plot,
   rounding,
   signals,
+  trunk,
 )
 from t5x_like.checkpoint import Checkpointer, restore_params
 from t5x_like.data import stages
@@ -51,6 +52,8 @@ def train(run: Run, *, config_text: str, identity: dict) -> int:
       if (checkpoints.latest() or -1) >= run.steps:
         say(complete(run, directory))
         return 0
+      if run.branch and checkpoints.latest() is None:
+        trunk.check(run.branch, identity)
       with signals.Stop(directory.path) as stop:
         return _Loop(run, directory, checkpoints, stop).run_to_end()
 
@@ -70,7 +73,7 @@ class _Loop:
 
   def run_to_end(self) -> int:
     run, stop = self.run, self.stop
-    step = self.checkpoints.latest() or 0
+    step = self.checkpoints.latest() or (run.branch.step if run.branch else 0)
     self._announce(step)
     self._enter(stages.at(run.settled, step))
     state, data_state = self._start()
@@ -127,15 +130,20 @@ class _Loop:
     return self._finish(step)
 
   def _start(self) -> tuple[TrainState, dict | None]:
-    """The newest checkpoint of this run, another run's parameters, or a fresh draw."""
+    """The newest checkpoint of this run, one of its trunk, another run's parameters, or
+    a fresh draw."""
     run, step = self.run, self.checkpoints.latest()
     self.tokens_seen, self.noise, self.best_batch = 0, noise.start(None), {}
-    if step is not None:
+    if step is not None or run.branch:
       abstract = self.engine.abstract_state()
-      state, data_state, meta = self.checkpoints.restore(abstract, step)
+      if step is None:
+        state, data_state, meta = trunk.restore(run.branch, abstract)
+        say(f"branching from step {run.branch.step} of {run.branch.path}")
+      else:
+        state, data_state, meta = self.checkpoints.restore(abstract, step)
+        say(f"continuing from step {step} in {self.directory.path}")
       self.tokens_seen = meta["tokens_seen"]
       self.noise = noise.start(meta.get("noise_scale"))
-      say(f"continuing from step {step} in {self.directory.path}")
     else:
       state, data_state = self.engine.initial_state(), None
       if run.restore_from:

@@ -219,7 +219,7 @@ def test_saving_outside_with_is_refused(tmp_path):
 
 def test_the_newest_and_the_periodic_and_the_best_steps_stay(tmp_path):
   losses = {1: 4.0, 2: 1.0, 3: 3.0, 4: float("nan"), 5: 2.0, 6: 2.5, 7: 2.2}
-  options = dict(keep=2, keep_every=3, best_metric="loss")
+  options = dict(keep=2, keep_every=3, keep_steps=(1, 9), best_metric="loss")
   with Checkpointer(tmp_path, **options) as checkpointer:
     for step in (1, 2, 3, 4):
       metrics = {"loss": losses[step]}
@@ -229,7 +229,7 @@ def test_the_newest_and_the_periodic_and_the_best_steps_stay(tmp_path):
     for step in (5, 6, 7):
       metrics = {"loss": losses[step]}
       checkpointer.save(step, state_at(step), data={}, meta={}, metrics=metrics)
-  assert Checkpointer(tmp_path).steps() == [2, 3, 6, 7]
+  assert Checkpointer(tmp_path).steps() == [1, 2, 3, 6, 7]
 
 
 def test_a_metric_that_is_not_there_is_named(tmp_path):

@@ -125,6 +125,7 @@ def test_linear_and_wsd_closed_forms():
   close([linear(t) for t in (0, 5, 10, 60, 110, 500)], [0, 0.5, 1, 0.55, 0.1, 0.1])
   wsd = s.WSD(peak=1.0, steps=100, decay=20, warmup=10)
   close([wsd(t) for t in (5, 10, 80, 90, 100)], [0.5, 1, 1, 0.5, 0])
+  assert s.WSD(peak=1.0, steps=100, decay=0.2).stable == wsd.stable == 80
 
 
 def test_multi_step_is_deepseeks():
@@ -150,6 +151,7 @@ def test_a_product_multiplies_and_traces():
     (lambda: s.Cosine(peak=1.0, steps=10, warmup=-1), "warmup zero or more"),
     (lambda: s.Linear(peak=1.0, steps=0), "steps must be positive"),
     (lambda: s.WSD(peak=1.0, steps=10, decay=11), "decay must be positive, within"),
+    (lambda: s.WSD(peak=1.0, steps=10, decay=2.5), "whole number, or a share below 1"),
     (lambda: s.MultiStep(peak=1.0, boundaries=(5,), factors=()), "needs one factor"),
     (
       lambda: s.MultiStep(peak=1.0, boundaries=(5, 5), factors=(0.5, 0.1)),
