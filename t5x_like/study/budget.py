@@ -34,17 +34,17 @@ class Cost:
     }
 
 
-def cost(run: object) -> Cost:
-  """The cost of a run, over all of its stages."""
+def cost(run: object, *, since: int = 0) -> Cost:
+  """The cost of a run from step `since` on, over all of its stages."""
   tokens, total = 0, 0.0
   stages = run.settled
   ends = [stage.start for stage in stages[1:]] + [run.steps]
   for stage, end in zip(stages, ends, strict=True):
-    steps = max(0, min(end, run.steps) - stage.start)
+    steps = max(0, min(end, run.steps) - max(stage.start, since))
     lengths = _lengths(stage)
     tokens += steps * stage.batch * sum(lengths.values())
     total += steps * stage.batch * _row_flops(run.model, tuple(lengths.items()))
-  return Cost(run.steps, _params(run.model), tokens, float(total))
+  return Cost(run.steps - since, _params(run.model), tokens, float(total))
 
 
 # Most points of a study share their model.

@@ -12,14 +12,15 @@ renamed arm, is found and not repeated.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from t5x_like import config, identity
 from t5x_like.statements import ConfigError
-from t5x_like.study import budget
+from t5x_like.study import budget, trunks
 from t5x_like.study.study import Arm, Study
 from t5x_like.study.sweep import Point
 
@@ -31,7 +32,9 @@ class Cell:
   """One run. config: digest of its gin text, which lacks the seed and the directory.
 
   differs: cost relative to the baseline's at the same point. comparable: what must be
-  equal for two losses to mean the same. held_out: see sweep.Ladder.
+  equal for two losses to mean the same. held_out: see sweep.Ladder. branch: where it goes
+  on from another cell {"of": its address, "step"}, with the "tokens" and "flops" that are
+  left to train; steps, tokens and flops are those of the whole length.
   """
 
   address: str
@@ -47,6 +50,7 @@ class Cell:
   differs: dict[str, float]
   comparable: dict[str, str]
   held_out: bool
+  branch: dict[str, object] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +73,10 @@ def expand(
 
   bindings: laid over the base of every arm, below the arm's own.
   """
-  groups, texts = [], {}
   reader = _Reader(study, tuple(search_paths), tuple(bindings))
-  for point in study.points():
-    base = reader.sized(study.reference(), point)
-    for arm in study.arms:
-      cells, text = _group(study, reader, arm, point, base, code)
-      texts[cells[0].config] = text
-      groups.append(cells)
+  planned = _Planned(reader, tuple(_rows(study, reader, code)), study.schedule)
+  texts: dict[str, str] = {}
+  groups = [planned.cells(number, texts) for number in range(len(planned.rows))]
   # Interleaved, so that a study stopped early holds whole pairs.
   rows = itertools.zip_longest(*groups)
   cells = tuple(cell for row in rows for cell in row if cell is not None)
@@ -149,25 +149,88 @@ class _Reader:
     return self.build(arm, point, (*kept, *solved))
 
 
-def _group(study, reader, arm, point, base, code) -> tuple[list[Cell], str]:
-  """The cells of an arm at a point, one a seed, and their common gin text."""
-  built = base if arm.name == study.baseline else reader.matched(arm, point, base)
-  shared = {
-    "arm": arm.name,
-    "point": dict(point.labels),
-    "config": _digest(built.text)[:16],
-    "solved": list(built.solved),
-    **dataclasses.asdict(built.cost),
-    "differs": built.cost.relative_to(base.cost),
-    "comparable": comparable(built.run),
-    "held_out": point.held_out,
-  }
-  what = _what(built.run, code)
-  cells = [
-    Cell(address=_digest(what | {"seed": seed}), seed=seed, **shared)
-    for seed in point.seeds or study.seeds.values
-  ]
-  return cells, built.text
+@dataclasses.dataclass(frozen=True)
+class _Row:
+  """An arm at a point. base: what the baseline costs there. what: see `_what`."""
+
+  arm: Arm
+  point: Point
+  built: _Built
+  base: budget.Cost
+  what: dict[str, object]
+  seeds: tuple[int, ...]
+
+
+def _rows(study: Study, reader: _Reader, code: str) -> Iterator[_Row]:
+  for point in study.points():
+    base = reader.sized(study.reference(), point)
+    seeds = point.seeds or study.seeds.values
+    for arm in study.arms:
+      built = base if arm.name == study.baseline else reader.matched(arm, point, base)
+      yield _Row(arm, point, built, base.cost, _what(built.run, code), seeds)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Planned:
+  """All rows of a study, and what they are to each other."""
+
+  reader: _Reader
+  rows: tuple[_Row, ...]
+  schedule: str
+
+  @functools.cached_property
+  def parts(self) -> list[dict[int, trunks.Part]]:
+    """For each row {seed: what it is to others}; empty where each trains alone."""
+    if self.schedule == "matched":
+      return [{} for _ in self.rows]
+    runs = [row.built.run for row in self.rows]
+    return trunks.parts(
+      runs, [row.what for row in self.rows], [row.seeds for row in self.rows]
+    )
+
+  def cells(self, number: int, texts: dict[str, str]) -> list[Cell]:
+    """The cells of a row, one a seed; puts their gin texts into `texts`."""
+    row, found, own = self.rows[number], [], {}
+    for seed in row.seeds:
+      part = self.parts[number].get(seed, trunks.ALONE)
+      how = part.bindings()
+      if how not in own:
+        again = (*row.built.solved, *how)
+        built = self.reader.build(row.arm, row.point, again) if how else row.built
+        own[how] = _digest(built.text)[:16]
+        texts[own[how]] = built.text
+      found.append(
+        Cell(
+          address=self.address(number, seed),
+          arm=row.arm.name,
+          point=dict(row.point.labels),
+          seed=seed,
+          config=own[how],
+          solved=list(row.built.solved),
+          **dataclasses.asdict(row.built.cost),
+          differs=row.built.cost.relative_to(row.base),
+          comparable=comparable(row.built.run),
+          held_out=row.point.held_out,
+          branch=self.branch(number, seed, part),
+        )
+      )
+    return found
+
+  def address(self, number: int, seed: int) -> str:
+    """Of a cell. That of a branch follows from its trunk's."""
+    part = self.parts[number].get(seed, trunks.ALONE)
+    what = self.rows[number].what | {"seed": seed}
+    if part.of is not None:
+      what["branch"] = {"of": self.address(part.of, seed), "step": part.step}
+    return _digest(what)
+
+  def branch(self, number: int, seed: int, part: trunks.Part) -> dict | None:
+    """`Cell.branch` of a cell."""
+    if part.of is None:
+      return None
+    left = budget.cost(self.rows[number].built.run, since=part.step)
+    trunk = self.address(part.of, seed)
+    return {"of": trunk, "step": part.step, "tokens": left.tokens, "flops": left.flops}
 
 
 def _what(run: object, code: str) -> dict[str, object]:

@@ -88,6 +88,11 @@ def result(run: Path, *, metric: str, steps: int) -> dict[str, object]:
   }
 
 
+def diverged(reason: str) -> dict[str, object]:
+  """The result of a run that diverged before it measured anything."""
+  return {"state": "diverged", "value": None, "reason": reason, "curve": []}
+
+
 def last_words(log: Path) -> str:
   """The line of a log that says what went wrong, as well as can be told."""
   try:

@@ -13,6 +13,7 @@ from t5x_like.study.sweep import Point, product
 
 part = dataclasses.dataclass(frozen=True, kw_only=True)
 MATCHES = ("tokens", "flops", "params")
+SCHEDULES = ("matched", "wsd_branch")
 
 
 @part
@@ -74,7 +75,9 @@ class Study:
   counts; lower is better. baseline: the arm that the others are compared with, by
   default the first. match: what is made equal to the baseline, "tokens", "flops" or
   "params", by the arm's `knob`, or without one by the number of steps; `tolerance` is
-  the largest relative difference that may be left.
+  the largest relative difference that may be left. schedule: "matched" trains every run
+  from its first step; "wsd_branch" trains runs that differ in their length alone once, up
+  to where the shorter ones decay (trunks.py). Both give the same numbers.
   """
 
   name: str
@@ -87,6 +90,7 @@ class Study:
   baseline: str | None = None
   match: str | None = None
   tolerance: float = 0.01
+  schedule: str = "matched"
 
   def __post_init__(self):
     names = [arm.name for arm in self.arms]
@@ -96,6 +100,8 @@ class Study:
       raise ValueError(f"Study.baseline={self.baseline!r} must be one of {names}.")
     if self.match is not None and self.match not in MATCHES:
       raise ValueError(f"Study.match={self.match!r} must be one of {MATCHES} or None.")
+    if self.schedule not in SCHEDULES:
+      raise ValueError(f"Study.schedule={self.schedule!r} must be one of {SCHEDULES}.")
     if not self.base:
       raise ValueError(f"Study.base={self.base} must name the gin files of a run.")
     object.__setattr__(self, "baseline", self.baseline or names[0])

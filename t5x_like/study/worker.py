@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from t5x_like.study import claims, outcome, slots, version
+from t5x_like.study import branches, claims, outcome, slots, version
 from t5x_like.study.claims import Claim
 from t5x_like.study.store import ENDED, Store
 
@@ -74,7 +74,7 @@ class Worker:
       state = self.store.state(cell, now=now, expiry=self.expiry)
       if state.name in ENDED:
         self.ended.add(cell["address"])
-      elif state.name == "queued":
+      elif state.name == "queued" and not branches.waits(self.store, cell):
         folder = self.store.folder(cell)
         claim = claims.take(folder, expiry=self.expiry, now=now)
         if claim is not None:
@@ -90,18 +90,22 @@ class Worker:
       claim.end({"class": "done", "reason": "had ended"})
       return False
     name = label(cell)
-    self.say(f"start  {name}" + (f"  attempt {claim.number}" * (claim.number > 1)))
     begun = time.time()
-    status = self._train(cell, claim)
-    if status is None:
-      self.say(f"lost   {name}  another worker has it")
-      return False
-    how = self._judge(cell, claim, status) | {"seconds": round(time.time() - begun, 3)}
+    how = branches.lost(self.store, cell)
+    if how is None:
+      self.say(f"start  {name}" + (f"  attempt {claim.number}" * (claim.number > 1)))
+      status = self._train(cell, claim)
+      if status is None:
+        self.say(f"lost   {name}  another worker has it")
+        return False
+      how = self._judge(cell, claim, status) | {"status": status}
+    how |= {"seconds": round(time.time() - begun, 3)}
     final = how["class"] in ("done", "diverged")
     if final:
       found = how.pop("found") | {"seconds": self._seconds(claim) + how["seconds"]}
+      found["branch"] = branches.taken(self.store, cell)
       final = self.store.write_result(cell, claim, found)
-    claim.end(how | {"status": status})
+    claim.end(how)
     self.say(f"{how['class']:<6} {name}  {how['reason']}".rstrip())
     return final or how["class"] == "failed"
 
@@ -146,8 +150,7 @@ class Worker:
         kind = "preempted"
       return {"class": kind, "reason": words}
     if kind == "diverged":
-      words = outcome.last_words(claim.log)
-      found = {"state": kind, "value": None, "reason": words, "curve": []}
+      found = outcome.diverged(outcome.last_words(claim.log))
     else:
       try:
         metric = self.store.plan["metric"]
@@ -184,6 +187,7 @@ def command(store: Store, cell: dict) -> list[str]:
     f"--gin_bindings=run.Run.seed = {cell['seed']}",
     "--process_count=1",  # the tasks of a scheduler are workers, not parts of a run
   ]
+  words += [f"--gin_bindings={line}" for line in branches.bindings(store, cell)]
   if store.plan["data_dir"]:
     words.append(f"--data_dir={store.plan['data_dir']}")
   return words

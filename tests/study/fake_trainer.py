@@ -3,7 +3,8 @@ only, so that a study of dozens of runs takes seconds.
 
 Takes the same flags; a run has 20 steps, a checkpoint every 5, goes on after a kill, and
 ends with a loss that its configuration and its seed decide. Every end is noted in
-`completed.txt` beside the plan.
+`completed.txt` beside the plan. "keep": a step whose checkpoint branches go on from;
+"stop": one at which it diverges.
 """
 
 import json
@@ -28,7 +29,7 @@ def main() -> int:
     print("Traceback (most recent call last):\nerror: the arm cannot be built")
     return 2
   saved = run / "checkpoint"
-  step = int(saved.read_text()) if saved.exists() else 0
+  step = int(saved.read_text()) if saved.exists() else begin(words)
   if step == STEPS:  # as the trainer: a run that is complete is not run
     return 0
   with open(run / "metrics.jsonl", "a") as ledger:
@@ -41,6 +42,11 @@ def main() -> int:
         line["validation/loss"] = "nan" if how.get("diverge") else loss
       ledger.write(json.dumps(line) + "\n")
       ledger.flush()
+      if step == how.get("stop"):
+        return 42
+      if step == how.get("keep"):
+        (run / "checkpoints" / str(step)).mkdir(parents=True, exist_ok=True)
+        (run / "checkpoints" / str(step) / "manifest.json").touch()
       if step % PERIOD == 0:
         saved.with_suffix(".new").write_text(str(step))
         os.replace(saved.with_suffix(".new"), saved)
@@ -50,6 +56,15 @@ def main() -> int:
   with open(run.parents[2] / "completed.txt", "a") as file:
     file.write(f"{run.name}\n")
   return 0
+
+
+def begin(words: str) -> int:
+  """The step of the trunk that this branch goes on from; 0 for other runs."""
+  trunk = re.search(r"run.Branch.path = '(.*)'", words)
+  if trunk is None:
+    return 0
+  [kept] = (Path(trunk[1]) / "checkpoints").glob("*/manifest.json")
+  return int(kept.parent.name)
 
 
 if __name__ == "__main__":

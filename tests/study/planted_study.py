@@ -54,6 +54,16 @@ def planted(root: Path, arms: dict[str, dict], seeds: int, points=({},)) -> Stor
   return store
 
 
+def branched(store: Store, trunk: str, *, step: int) -> Store:
+  """Every other arm leaves the arm `trunk`, whose runs must "keep" that step."""
+  for cell in store.plan["cells"]:
+    if cell["arm"] != trunk:
+      of = cell["address"].removesuffix(cell["arm"]) + trunk
+      cell["branch"] = {"of": of, "step": step, "tokens": 1000, "flops": 5e5}
+  store.write_plan(store.plan, {})
+  return store
+
+
 def completed(store: Store) -> list[str]:
   """Addresses, once for each time that a run came to its end."""
   return (store.root / "completed.txt").read_text().split()

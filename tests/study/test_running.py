@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from planted_study import completed, planted
+from planted_study import branched, completed, planted
 
 from t5x_like import main
 from t5x_like.study import claims, compare, index
@@ -46,14 +46,14 @@ def values(store: Store) -> dict[str, tuple]:
 
 @pytest.fixture
 def arms():
-  return {name: {"loss": 3.0 + i / 10} for i, name in enumerate("abcd")}
+  return {name: {"loss": 3.0 + i / 10, "keep": 10} for i, name in enumerate("abcd")}
 
 
 def test_killed_workers_change_no_number_and_finish_no_run_twice(tmp_path, arms):
-  calm = planted(tmp_path / "calm", arms, seeds=6)
+  calm = branched(planted(tmp_path / "calm", arms, seeds=6), "d", step=10)
   assert launcher(calm, 4).wait(timeout=120) == 0
   slow = {name: how | {"seconds": 0.03} for name, how in arms.items()}
-  store = planted(tmp_path / "killed", slow, seeds=6)
+  store = branched(planted(tmp_path / "killed", slow, seeds=6), "d", step=10)
   process, generator = launcher(store, 4), random.Random(0)
   killed = 0
   while process.poll() is None and killed < 10:
