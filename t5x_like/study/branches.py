@@ -38,7 +38,9 @@ def lost(store: Store, cell: dict) -> dict | None:
   reason = f"{told}{cell['branch']['step']}: {state.reason}"
   if state.name != "diverged":
     return {"class": "failed", "reason": reason}
-  found = outcome.diverged(reason) | {"code": state.result.get("code", "unknown")}
+  nothing = cell["branch"] | {"tokens": 0, "flops": 0.0}
+  found = outcome.diverged(reason) | {"branch": nothing}
+  found["code"] = state.result.get("code", "unknown")
   return {"class": "diverged", "reason": reason, "found": found}
 
 

@@ -132,6 +132,10 @@ def _comparability(found: dict) -> list[Block]:
 def _runs(found: dict) -> list[Block]:
   ended = [row for row in found["rows"] if row["state"] in ("failed", "diverged")]
   lines: list[Block] = [Heading("Runs"), Paragraph(speech.cost(found))]
+  branches = found["branches"]
+  if branches["graph"]:
+    lines.append(Paragraph(f"{branches['saving'][0]}. {speech.BRANCHES}"))
+    lines.append(Code(branches["graph"], folded="which run leaves which, and where"))
   if ended:
     lines.append(
       Table(

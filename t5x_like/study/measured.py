@@ -10,6 +10,7 @@ import csv
 import json
 from pathlib import Path
 
+from t5x_like.study.branches import trained
 from t5x_like.study.store import FINAL, State, Store
 from t5x_like.study.worker import short
 
@@ -27,6 +28,8 @@ COLUMNS = (
   "held_out",
   "reason",
   "address",
+  "trunk",
+  "trained_flops",
 )
 
 
@@ -38,6 +41,7 @@ def rows(store: Store, states: dict[str, State]) -> list[dict]:
 
 def _row(cell: dict, state: State) -> dict:
   result = state.result or {}
+  ran = state.result or cell  # a branch may have been trained from its first step
   names = ("arm", "seed", "params", "tokens", "flops", "steps", "held_out", "address")
   return {name: cell[name] for name in names} | {
     "point": " ".join(f"{short(k)}={v}" for k, v in cell["point"].items()),
@@ -47,6 +51,9 @@ def _row(cell: dict, state: State) -> dict:
     "seconds": result.get("seconds"),
     "curve": result.get("curve", []),
     "final": result.get("final", {}),
+    "branch": ran.get("branch"),
+    "trunk": (ran.get("branch") or {}).get("of"),
+    "trained_flops": trained(ran, "flops"),
   }
 
 
@@ -66,7 +73,8 @@ def other_losses(found: list[dict], metric: str) -> list[str]:
 
 
 def spent(store: Store, states: dict[str, State]) -> dict[str, object]:
-  """{"cells": {state: count}, "flops": of finished runs, "seconds": of all attempts}.
+  """{"cells": {state: count}, "flops": that finished runs were trained for, "seconds": of
+  all attempts}.
 
   Attempts that were killed before they could say how long they ran are not in seconds.
   """
@@ -76,7 +84,7 @@ def spent(store: Store, states: dict[str, State]) -> dict[str, object]:
     state = states[cell["address"]]
     cells[state.name] = cells.get(state.name, 0) + 1
     if state.name in FINAL:
-      flops += cell["flops"]
+      flops += trained(state.result, "flops")
       seconds += state.result["seconds"]
     else:
       for path in (store.folder(cell) / "attempts").glob("*.exit"):

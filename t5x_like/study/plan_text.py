@@ -8,6 +8,8 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 
+from t5x_like.study import branch_text
+from t5x_like.study.branches import trained
 from t5x_like.study.compare_text import aligned
 from t5x_like.study.store import ENDED, FINAL, State, Store
 from t5x_like.study.worker import label
@@ -25,18 +27,24 @@ def text(store: Store, states: dict[str, State]) -> str:
     "arm seeds steps params tokens FLOPs seconds done matched-by beside-baseline".split()
   ]
   rows += [_row(cells, states, rate, plan["baseline"]) for cells in groups.values()]
-  flops = sum(cell["flops"] for cell in plan["cells"])
+  origins = branch_text.origin(plan["cells"], seeds=False)
+  if origins:
+    firsts = [cells[0]["address"] for cells in groups.values()]
+    begins = ["begins-at", *(origins.get(address, "-") for address in firsts)]
+    rows = [[*row, begin] for row, begin in zip(rows, begins, strict=True)]
+  flops = sum(trained(cell, "flops") for cell in plan["cells"])
   left = [c for c in plan["cells"] if states[c["address"]].name not in ENDED]
   lines = [f"{plan['name']}: {plan['question']}".rstrip(": "), *aligned(rows)]
   lines.append(
     f"{len(plan['cells'])} cells, {flops:.3g} FLOPs; {len(left)} to run, "
-    f"{sum(cell['flops'] for cell in left):.3g} FLOPs"
+    f"{sum(trained(cell, 'flops') for cell in left):.3g} FLOPs"
     + (
-      f", about {duration(sum(c['flops'] for c in left) * rate)} one by one"
+      f", about {duration(sum(trained(c, 'flops') for c in left) * rate)} one by one"
       if rate
       else ""
     )
   )
+  lines += branch_text.saving(plan["cells"])
   lines.append(f"{store.root}, code {plan['code']}")
   return "\n".join([*lines, _power(plan)])
 
@@ -44,9 +52,9 @@ def text(store: Store, states: dict[str, State]) -> str:
 def seconds_per_flop(states: dict[str, State]) -> float | None:
   """Of runs of this study that ended; None before the first."""
   found = [
-    state.result["seconds"] / state.result["flops"]
+    state.result["seconds"] / trained(state.result, "flops")
     for state in states.values()
-    if state.name in FINAL and state.result["flops"]
+    if state.name in FINAL and trained(state.result, "flops")
   ]
   return statistics.median(found) if found else None
 
@@ -74,7 +82,7 @@ def _row(
     f"{cell['params']:,}",
     f"{cell['tokens']:,}",
     f"{cell['flops']:.3g}",
-    "-" if rate is None else f"{cell['flops'] * rate:.0f}",
+    "-" if rate is None else f"{trained(cell, 'flops') * rate:.0f}",
     f"{done}/{len(cells)}",
     ", ".join(cell["solved"]) or "-",
     "-" if cell["arm"] == baseline else differs,

@@ -5,7 +5,7 @@ You are in: t5x_like/study, the edge (reads run directories). Upstream: running.
 
 from __future__ import annotations
 
-from t5x_like.study import outcome
+from t5x_like.study import branch_text, branches, outcome
 from t5x_like.study.compare_text import aligned
 from t5x_like.study.plan_text import duration
 from t5x_like.study.store import ENDED, State, Store
@@ -17,7 +17,7 @@ ORDER = ("running", "failed", "diverged", "queued", "done")
 
 def rows(store: Store, states: dict[str, State]) -> list[dict]:
   """One row a cell, those that need attention first."""
-  found = []
+  found, origins = [], branch_text.origin(store.plan["cells"])
   for cell in store.plan["cells"]:
     state = states[cell["address"]]
     row = {
@@ -28,8 +28,11 @@ def rows(store: Store, states: dict[str, State]) -> list[dict]:
       "attempts": state.attempts,
       "value": (state.result or {}).get("value"),
       "reason": state.reason,
+      "begins_at": origins.get(cell["address"], ""),
       "directory": str(store.folder(cell)),
     }
+    if state.name == "queued" and branches.waits(store, cell):
+      row["reason"] = f"waits for {row['begins_at']}"
     if state.name not in ENDED and state.attempts:
       row["step"], rate = outcome.progress(store.folder(cell))
       if rate and state.name == "running":
@@ -70,6 +73,8 @@ def ended(states: dict[str, State]) -> bool:
 
 def _words(row: dict) -> list[str]:
   note = row["reason"]
+  if row["begins_at"] and not note:
+    note = f"from {row['begins_at']}"
   if "seconds_left" in row:
     note = f"{duration(row['seconds_left'])} left"
   return [

@@ -22,6 +22,12 @@ METHOD = (
   "during training; with a schedule that decays to the end it favours the baseline."
 )
 
+BRANCHES = (
+  "A branch takes over the whole state of its trunk at the step where its own rates begin "
+  "to decay, and ends as it would from its first step. So its tokens and FLOPs, in every "
+  "table and law, are those of the whole length; what was spent counts the decay alone."
+)
+
 VERDICTS = {
   "better": "Better than",
   "worse": "Worse than",

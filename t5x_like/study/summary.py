@@ -13,6 +13,7 @@ from t5x_like.study import (
   arm_grids,
   arm_laws,
   arm_speedups,
+  branch_text,
   compare,
   gin_difference,
   index,
@@ -58,6 +59,12 @@ def summary(
     "unlike": compare.unlike(store),
     "comparable": _comparable(store),
     "spent": measured.spent(store, states),
+    "branches": {
+      "saving": branch_text.saving(plan["cells"]),
+      "graph": branch_text.graph(
+        plan["cells"], {address: state.name for address, state in states.items()}
+      ),
+    },
     "code": _code(store, states),
     "versions": measured.versions(store),
     "rows": rows,

@@ -103,7 +103,7 @@ class Worker:
     final = how["class"] in ("done", "diverged")
     if final:
       found = how.pop("found") | {"seconds": self._seconds(claim) + how["seconds"]}
-      found["branch"] = branches.taken(self.store, cell)
+      found.setdefault("branch", branches.taken(self.store, cell))
       final = self.store.write_result(cell, claim, found)
     claim.end(how)
     self.say(f"{how['class']:<6} {name}  {how['reason']}".rstrip())

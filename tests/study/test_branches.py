@@ -15,7 +15,7 @@ from planted_study import branched, planted
 from t5x_like import config, main
 from t5x_like.checkpoint import Checkpointer
 from t5x_like.engine import Engine
-from t5x_like.study import branches, cells, claims, worker
+from t5x_like.study import branch_text, branches, cells, claims, measured, worker
 from t5x_like.study.store import Store
 from t5x_like.study.study import Arm, Seeds, Study
 from t5x_like.study.sweep import Grid, Isoflop
@@ -144,23 +144,23 @@ def same(one, other):
     np.testing.assert_array_equal(a, b)
 
 
-def measured(store, cell, since):
+def lines(store, cell, since):
   """Lines of the ledger after a step, but for what a clock says."""
   text = (store.folder(cell) / "metrics.jsonl").read_text()
   kept = ("step", "loss", "gradient_norm", "learning_rate", "parameter_norm", "epoch")
   kept += ("tokens_seen", "validation/loss", "validation/accuracy")
-  lines = [json.loads(line) for line in text.splitlines()]
-  return [{k: v for k, v in x.items() if k in kept} for x in lines if x["step"] > since]
+  found = [json.loads(line) for line in text.splitlines()]
+  return [{k: v for k, v in x.items() if k in kept} for x in found if x["step"] > since]
 
 
 def test_a_branch_ends_bit_by_bit_like_a_run_from_the_first_step(trained):
   store, chosen = trained
   branch, alone = chosen["branch"], chosen["alone"]
   same(ended(store, branch), ended(store, alone))
-  assert measured(store, branch, 0) == measured(store, alone, 6)
-  rates = [line.get("learning_rate") for line in measured(store, branch, 0)]
+  assert lines(store, branch, 0) == lines(store, alone, 6)
+  rates = [line.get("learning_rate") for line in lines(store, branch, 0)]
   assert rates[0] > rates[1], "the branch decays"
-  assert len(measured(store, alone, 0)) > 6
+  assert len(lines(store, alone, 0)) > 6
 
 
 def test_a_killed_branch_goes_on_from_its_own_checkpoint(trained):
@@ -171,7 +171,7 @@ def test_a_killed_branch_goes_on_from_its_own_checkpoint(trained):
   (saved / "8").rename(saved / "saving-8-0")  # as a kill during the last save leaves it
   train(store, branch)
   same(ended(store, branch), ended(store, chosen["alone"]))
-  assert [line["step"] for line in measured(store, branch, 0)][:2] == [7, 8]
+  assert [line["step"] for line in lines(store, branch, 0)][:2] == [7, 8]
 
 
 def test_a_trunk_that_is_another_run_is_refused(trained, capsys):
@@ -208,13 +208,26 @@ def work(store):
   return [" ".join(line.split()[:2]) for line in done.stdout.splitlines()]
 
 
-def test_a_branch_waits_for_its_trunk(queue):
+def test_a_branch_waits_for_its_trunk_and_both_say_so(queue, capsys):
   store = queue()
+  status = ["study", "status", f"--study_dir={store.root}"]
+  assert main.main(status) == 0
+  assert "waits for step 10 of trunk seed=0" in capsys.readouterr().out
   assert work(store) == ["start trunk", "done trunk", "start branch", "done branch"]
   short, _ = store.plan["cells"]
   assert store.result(short)["branch"] == short["branch"]
   first = (store.folder(short) / "metrics.jsonl").read_text().splitlines()[0]
   assert json.loads(first)["step"] == 11
+  assert main.main(status) == 0
+  assert " from step 10 of trunk seed=0" in capsys.readouterr().out
+  states = store.states()
+  # The trunk's million, and half of the branch's.
+  assert measured.spent(store, states)["flops"] == 1.5e6
+  named = {address: state.name for address, state in states.items()}
+  assert branch_text.graph(store.plan["cells"], named).splitlines() == [
+    "trunk seed=0, done: steps 1 to 20",
+    "  `- branch seed=0, done: steps 11 to 20",
+  ]
 
 
 def test_a_branch_begins_while_its_trunk_still_runs(queue):
