@@ -264,6 +264,8 @@ def test_a_trunk_that_diverged_before_is_the_branchs_outcome(queue):
   assert found["reason"].startswith(
     f"its trunk {long['address']} diverged before step 10"
   )
+  spent = measured.spent(store, store.states())["flops"]
+  assert spent == 1e6, "of the trunk alone"
 
 
 def test_a_branch_planned_after_its_trunk_was_done_trains_from_its_first_step(queue):

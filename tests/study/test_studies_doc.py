@@ -23,9 +23,10 @@ COMMANDS = [
   shlex.split(command.replace("\\\n", " "))[1:]
   for command in re.findall(r"(?m)^    (t5x_like (?:.*\\\n)*.*)$", TEXT)
 ]
-# A command and what is printed directly below it.
+# A verb and its study, and what is printed directly below the command.
+NAME = re.compile(r"tiny_ffn|horizons")
 PRINTED = {
-  shlex.split(command)[2]: output
+  (shlex.split(command)[2], NAME.search(command)[0]): output
   for command, output in re.findall(
     r"(?ms)^    (t5x_like study [^\n]*)\n\n```\n(.*?)^```$", TEXT
   )
@@ -49,29 +50,31 @@ def folder(tmp_path_factory):
   return tmp_path_factory.mktemp("studies")
 
 
-@pytest.mark.parametrize("verb", ["plan", "status", "compare", "report"])
+@pytest.mark.parametrize("verb, name", PRINTED)
 def test_a_documented_command_prints_what_is_documented(
-  verb, folder, monkeypatch, capsys
+  verb, name, folder, monkeypatch, capsys
 ):
   monkeypatch.chdir(folder)
-  [words] = [words for words in COMMANDS if words[1] == verb]
+  [words] = [words for words in COMMANDS if words[1] == verb and name in words[2]]
   assert main.main(words) == 0
-  printed = capsys.readouterr().out.replace(str(folder / "runs" / "tiny_ffn"), "STUDY")
+  printed = capsys.readouterr().out.replace(str(folder / "runs" / name), "STUDY")
   printed = re.sub(r"code \w{12}", "code CODE", printed)
-  assert NUMBER.sub("#", printed) == NUMBER.sub("#", PRINTED[verb])
+  shown = PRINTED[verb, name]
+  assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown)
   found, told = (
-    [float(number) for number in NUMBER.findall(text)]
-    for text in (printed, PRINTED[verb])
+    [float(number) for number in NUMBER.findall(text)] for text in (printed, shown)
   )
   # The page's losses have four decimals; half of one, times t at one degree of freedom.
   assert found == pytest.approx(told, abs=1e-3)
-  if verb == "plan":
+  if (verb, name) == ("plan", "tiny_ffn"):
     finish(Store(folder / "runs" / "tiny_ffn"))
 
 
 def finish(store: Store) -> None:
   """Gives every cell the loss that the page shows for it."""
-  losses = re.findall(r"done +(\w+) seed=(\d) +30/30 +(\d\.\d+)", PRINTED["status"])
+  losses = re.findall(
+    r"done +(\w+) seed=(\d) +30/30 +(\d\.\d+)", PRINTED["status", "tiny_ffn"]
+  )
   values = {(arm, int(seed)): float(loss) for arm, seed, loss in losses}
   for cell in store.plan["cells"]:
     claim = claims.take(store.folder(cell), now=time.time())
