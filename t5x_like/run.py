@@ -136,7 +136,8 @@ class Run:
   parameters, which are evaluated instead. microbatches: slices of the batch computed one
   after another to save memory. execution, mesh, rules: how and where, never what.
   restore_from: a run directory or checkpoint whose parameters a new run starts from.
-  branch: the checkpoint of a run with another schedule that a new run goes on from.
+  branch: the checkpoint of a run with another schedule that a new run goes on from; as
+  both are one run until there, restore_from says what that one started from.
   swaps: parts of the model to replace, {"RMSNorm": LayerNorm()} or
   `spec.Swap(old="RMSNorm", new=LayerNorm())`; they are applied here, in order, so that
   `model` is what is trained. stages: what changes the task,
@@ -250,14 +251,7 @@ def _check_precision(run: Run) -> None:
 
 
 def _check_branch(run: Run) -> None:
-  if run.branch is None:
-    return
-  if run.restore_from is not None:
-    raise ValueError(
-      f"Run.branch={run.branch} and Run.restore_from={run.restore_from!r} both say where "
-      "the parameters come from; set one of them."
-    )
-  if run.branch.step >= run.steps:
+  if run.branch is not None and run.branch.step >= run.steps:
     raise ValueError(
       f"Run.branch.step={run.branch.step} must lie before the last step, {run.steps}."
     )
