@@ -1,7 +1,7 @@
 """What the study verbs take on 10,000 cells, as a user calls them.
 
 Run:  python benchmarks/studies/ten_thousand_cells.py
-Two arms, five sizes, ten learning rates, one hundred seeds. `plan` really plans them; their
+Two arms, five sizes, ten lengths, one hundred seeds. `plan` really plans them; their
 results are then written as workers write them, from Chinchilla's law with noise, and read
 by the other verbs. Each verb is a process of its own, started cold.
 """
@@ -31,20 +31,14 @@ study.Study:
   question = 'What do the verbs take on 10,000 cells?'
   base = ['studies/tiny_ffn/base.gin']
   arms = [@gated/study.Arm(), @plain/study.Arm()]
-  axes = [@sweep.Ladder(), @sweep.LogRange()]
+  axes = [@sweep.Ladder(), @sweep.Grid()]
   seeds = @study.Seeds()
 study.Seeds.values = %s
 sweep.Ladder.of = {
-  'xs': ['llama.llama.dim = 16', 'TRAIN_STEPS = 20'],
-  's': ['llama.llama.dim = 32', 'TRAIN_STEPS = 60'],
-  'm': ['llama.llama.dim = 64', 'TRAIN_STEPS = 180'],
-  'l': ['llama.llama.dim = 96', 'TRAIN_STEPS = 400'],
-  'xl': ['llama.llama.dim = 128', 'TRAIN_STEPS = 1000']}
-sweep.LogRange:
-  name = 'schedules.Cosine.peak'
-  low = 1e-3
-  high = 1e-1
-  count = 10
+  'xs': ['llama.llama.dim = 16'], 's': ['llama.llama.dim = 32'],
+  'm': ['llama.llama.dim = 64'], 'l': ['llama.llama.dim = 96'],
+  'xl': ['llama.llama.dim = 128']}
+sweep.Grid.of = {'TRAIN_STEPS': [20, 30, 45, 70, 100, 150, 220, 330, 500, 750]}
 gated/study.Arm.name = 'gated'
 plain/study.Arm:
   name = 'plain'

@@ -12,7 +12,7 @@ import numpy as np
 from t5x_like.study.intervals import percentile
 from t5x_like.study.isoflop import isoflop, isoflop_samples
 
-SIZES = 3  # at a budget, for a parabola
+SIZES = 3  # at a budget, for a parabola; of several lengths, for a law of N and D
 LEAST_RESAMPLES = 100
 
 
@@ -27,6 +27,15 @@ def is_grid(rows: list[dict]) -> bool:
   for row, budget in zip(rows, budgets(rows), strict=True):
     sizes.setdefault(budget, set()).add(row["params"])
   return max(map(len, sizes.values()), default=0) >= SIZES
+
+
+def separates(rows: list[dict]) -> bool:
+  """Whether N and D vary apart, so that a law of both can be told from one of compute: on
+  a grid, or where several sizes were trained for several lengths."""
+  lengths: dict[int, set[float]] = {}
+  for row in rows:
+    lengths.setdefault(row["params"], set()).add(float(f"{row['tokens']:.1e}"))
+  return is_grid(rows) or sum(len(own) > 1 for own in lengths.values()) >= SIZES
 
 
 def grids(

@@ -2,8 +2,8 @@
 
 You are in: t5x_like/study, pure part. Upstream: rows of measured.py. Downstream: the
 report. Along a ladder N and D grow together, so a law of both cannot be told from one of
-compute alone; that is the law fitted. Where budgets were spent on several sizes it is
-Chinchilla's. Held-out runs are never fitted to.
+compute alone; that is the law fitted. Where budgets were spent on several sizes, or sizes
+trained for several lengths, it is Chinchilla's. Held-out runs are never fitted to.
 """
 
 from __future__ import annotations
@@ -69,10 +69,13 @@ def _told(law, own, fitted, wanted, resamples: int, seed: int) -> dict:
   """What is said of an arm's law."""
   flops = np.array([row["flops"] for row in fitted])
   estimate = fit_falling(law, fitted)
-  report = fit_report.report(
-    estimate, resamples=resamples, seed=seed, groups=None, budgets=list(wanted)
-  )
   samples = bootstrap(estimate, count=resamples, seed=seed)
+  report = fit_report.report(
+    estimate,
+    samples=samples if resamples else None,
+    groups=None,
+    budgets=list(wanted),
+  )
   later = [row for row in own if row["held_out"]]
   reach = max([*flops, *(row["flops"] for row in later)])
   return {
@@ -113,7 +116,7 @@ def of_compute(rows: list[dict]) -> tuple[type[Law], ...]:
 
 def _candidates(rows: list[dict]) -> tuple[type[Law], ...]:
   different = {(row["params"], row["tokens"]) for row in rows}
-  if arm_grids.is_grid(rows) and len(different) >= RUNS:
+  if arm_grids.separates(rows) and len(different) >= RUNS:
     return (Chinchilla,)
   return of_compute(rows)
 

@@ -28,7 +28,7 @@ def speedups(
 
 def _speedup(rows: list[dict], arm: str, baseline: str, resamples: int, seed: int):
   base, own = _pairs(rows, arm, baseline)
-  if arm_grids.is_grid(base) or arm_grids.is_grid(own):
+  if arm_grids.separates(base) or arm_grids.separates(own):
     return None  # laws of two variables: which N would be compared?
   for law in arm_laws.of_compute(base):
     try:

@@ -21,10 +21,12 @@ CURVE = 3  # measurements of a run that make a curve
 def tables(store: Store, states: dict[str, State], *, metric: str | None) -> list[dict]:
   """One table for each point, and one of all points together if there are several."""
   cells = store.plan["cells"]
-  points = list(dict.fromkeys(_point(cell) for cell in cells))
-  groups = [(p, [c for c in cells if _point(c) == p]) for p in points]
-  if len(points) > 1:
-    groups.append((f"all {len(points)} points", cells))
+  found: dict[str, list[dict]] = {}
+  for cell in cells:
+    found.setdefault(_point(cell), []).append(cell)
+  groups = list(found.items())
+  if len(found) > 1:
+    groups.append((f"all {len(found)} points", cells))
   return [_table(store, title, group, states, metric) for title, group in groups]
 
 
@@ -47,11 +49,12 @@ def unlike(store: Store) -> dict[str, list[str]]:
 def _table(store, title, cells, states, metric) -> dict:
   plan = store.plan
   metric = metric or plan["metric"]
-  blocks = list(dict.fromkeys((_point(c), c["seed"]) for c in cells))
+  paired = [(_point(cell), cell["seed"]) for cell in cells]
+  blocks = {pair: place for place, pair in enumerate(dict.fromkeys(paired))}
   values = {arm: [math.nan] * len(blocks) for arm in plan["arms"]}
   ended = {arm: [False] * len(blocks) for arm in plan["arms"]}
-  for cell in cells:
-    state, place = states[cell["address"]], blocks.index((_point(cell), cell["seed"]))
+  for cell, pair in zip(cells, paired, strict=True):
+    state, place = states[cell["address"]], blocks[pair]
     if state.name in FINAL:
       ended[cell["arm"]][place] = True
       values[cell["arm"]][place] = _value(state.result, plan["metric"], metric)

@@ -20,6 +20,7 @@ INK = "#123456"  # stands for the colour of text until the SVG is written
 # Okabe and Ito's colours, which the colour-blind can tell apart, darkest first.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")
 ACROSS = 6  # panels of a forest side by side
+CURVES = 24  # panels of learning curves at most
 MARKERS = "osD^vP*X"
 
 
@@ -32,7 +33,11 @@ def draw(found: dict) -> dict[str, Figure]:
     "sizes_at_equal_flops": draw_sizes(found),
     "loss_by_setting": draw_setting(found),
   }
-  return {name: figure for name, figure in figures.items() if figure is not None}
+  figures = {name: figure for name, figure in figures.items() if figure is not None}
+  for figure in figures.values():
+    figure.get_layout_engine().execute(figure)  # once, as it takes longest
+    figure.set_layout_engine("none")
+  return figures
 
 
 def svg(figure: Figure) -> str:
@@ -282,12 +287,17 @@ def _is_number(text: str) -> bool:
 
 
 def _learning_curves(found: dict) -> Figure | None:
-  """Mean over seeds with the range of all, one panel a point."""
-  points = list(dict.fromkeys(row["point"] for row in found["rows"]))
-  drawn = {
-    p: [r for r in found["rows"] if r["point"] == p and r["curve"]] for p in points
-  }
-  drawn = {point: rows for point, rows in drawn.items() if rows}
+  """Mean over seeds with the range of all, one panel a point; of more than CURVES points
+  as many, evenly spread in the order of the plan."""
+  measured: dict[str, list[dict]] = {}
+  for row in found["rows"]:
+    if row["curve"]:
+      measured.setdefault(row["point"], []).append(row)
+  points = list(measured)
+  if len(points) > CURVES:
+    places = np.linspace(0, len(points) - 1, CURVES).round().astype(int)
+    points = [points[place] for place in places]
+  drawn = {point: measured[point] for point in points}
   if not drawn or max(len(r["curve"]) for rows in drawn.values() for r in rows) < 2:
     return None
   columns = min(3, len(drawn))
@@ -303,7 +313,10 @@ def _learning_curves(found: dict) -> Figure | None:
   for panel in axes.flat[len(drawn) :]:
     panel.set_visible(False)
   _legend(axes[0][0])
-  figure.supxlabel("training FLOPs", **_small())
+  some = (
+    f"; {len(drawn)} of {len(measured)} points" if len(drawn) < len(measured) else ""
+  )
+  figure.supxlabel(f"training FLOPs{some}", **_small())
   figure.supylabel(found["metric"], **_small())
   return figure
 

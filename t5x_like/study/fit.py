@@ -79,6 +79,7 @@ class Problem:
     *,
     weights: np.ndarray | None = None,
     frozen: np.ndarray | None = None,
+    tolerance: float = 1e-12,
   ) -> tuple[np.ndarray, np.ndarray]:
     """(theta [S, P], objective [S]) from starts [S, P]; frozen: [P] of bool, more.
 
@@ -86,11 +87,12 @@ class Problem:
     elsewhere in every row.
     """
     moving = self.free if frozen is None else self.free & ~frozen
-    terms = self.law.terms(self.x) if issubclass(self.law, SumOfPowers) else None
+    x, order, begins = distinct(self.x)
+    terms = self.law.terms(x) if issubclass(self.law, SumOfPowers) else None
 
     def slope(theta):
       if terms is None:
-        response, derivative = self.law.with_slope(theta, self.x)
+        response, derivative = self.law.with_slope(theta, x)
       else:
         response, derivative = slope_of_sum(theta, terms)
       if self.law.in_log and not self.in_log:
@@ -99,8 +101,30 @@ class Problem:
       return response, derivative * moving
 
     return minimize(
-      slope, self.target, self.placed(starts), huber=self.huber, weights=weights
+      slope,
+      self.target[order],
+      self.placed(starts),
+      huber=self.huber,
+      weights=None if weights is None else weights[..., order],
+      begins=begins,
+      tolerance=tolerance,
     )
+
+
+def distinct(x: Inputs) -> tuple[Inputs, np.ndarray, np.ndarray | None]:
+  """(different inputs {input: [u]}, order [n] that sorts points by them, begins [u]).
+
+  begins: where the points of each input begin in that order; None where all differ.
+  """
+  rows = np.stack(list(x.values()), axis=-1)
+  found, place, counts = np.unique(
+    rows, axis=0, return_inverse=True, return_counts=True
+  )
+  if len(found) == len(rows):
+    return x, np.arange(len(rows)), None
+  order = np.argsort(place.ravel(), kind="stable")
+  begins = np.cumsum(counts) - counts
+  return dict(zip(x, found.T, strict=True)), order, begins
 
 
 @dataclasses.dataclass(frozen=True)

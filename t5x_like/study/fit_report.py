@@ -17,7 +17,6 @@ from t5x_like.study.fit import Fit, held_out
 from t5x_like.study.intervals import (
   Identified,
   bca,
-  bootstrap,
   compare,
   identified,
   percentile,
@@ -32,17 +31,16 @@ LEAST_RESAMPLES = 100
 def report(
   found: Fit,
   *,
-  resamples: int,
-  seed: int,
+  samples: np.ndarray | None,
   groups: np.ndarray | None,
   budgets: list[float],
   published: Law | None = None,
 ) -> dict:
-  """Everything a fit is reported with; plain numbers, None for infinite ends."""
+  """Everything a fit is reported with; plain numbers, None for infinite ends.
+
+  samples: theta [R, P] of intervals.bootstrap, by groups if any; None for no intervals.
+  """
   law, problem = found.problem.law, found.problem
-  samples = None
-  if resamples:
-    samples = bootstrap(found, count=resamples, seed=seed, groups=groups)
   geometry = identified(found)
   row = {
     "law": law.__name__,
@@ -56,7 +54,7 @@ def report(
     "resampled": None
     if samples is None
     else ("points" if groups is None else "groups"),
-    "resamples": resamples,
+    "resamples": 0 if samples is None else len(samples),
     "condition": geometry.condition,
     "not_identified": list(geometry.words),
     "held_out": _held_out(found),

@@ -8,18 +8,19 @@ Why not L-BFGS, which the papers use: its stopping rule compares absolute gradie
 objectives of scaling laws are about 1e-3, so that averaging instead of summing makes it
 stop early at other constants. Here only relative changes stop a row.
 
-Shapes: S starts, n points, P constants.
+Shapes: S starts, n points, u different inputs of points, P constants.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
 Slope = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-ROWS = 256  # of starts at a time: [ROWS, n, P] then fits into a cache
+CACHED = 2**16  # numbers of [S, n] at a time: a block of starts that stays in a cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,38 +56,43 @@ def minimize(
   *,
   huber: Huber,
   weights: np.ndarray | None = None,
+  begins: np.ndarray | None = None,
   steps: int = 500,
   tolerance: float = 1e-12,
 ) -> tuple[np.ndarray, np.ndarray]:
   """(theta [S, P], objective [S]): from each start, downhill until nothing changes.
 
   slope: theta [S, P] -> (response [S, n], derivative [S, n, P]). y [n]; weights [n] or
-  [S, n] multiply each point's term of the sum (a bootstrap's multiplicities).
+  [S, n] multiply each point's term of the sum (a bootstrap's multiplicities). begins [u]:
+  y is sorted by inputs, of which there are u, the first points of each at these indices;
+  slope then answers for [S, u]. Repeated runs make u small and this fast.
   """
   starts = np.atleast_2d(np.asarray(starts, float))
   weights = np.ones(len(y)) if weights is None else np.asarray(weights, float)
   weights = np.broadcast_to(weights, (len(starts), len(y)))
   theta, objective = np.empty_like(starts), np.empty(len(starts))
-  for first in range(0, len(starts), ROWS):
-    rows = slice(first, first + ROWS)
+  linearized = functools.partial(_linearized, slope, y, huber=huber, begins=begins)
+  block = max(1, CACHED // len(y))
+  for first in range(0, len(starts), block):
+    rows = slice(first, first + block)
     theta[rows], objective[rows] = _descend(
-      slope, y, starts[rows], huber, weights[rows], steps, tolerance
+      linearized, starts[rows], weights[rows], steps, tolerance
     )
   return theta, objective
 
 
-def _descend(slope, y, starts, huber, weights, steps, tolerance):
+def _descend(linearized, starts, weights, steps, tolerance):
   """One block of rows; a row is done when twelve steps running gained nothing."""
   best, lowest = starts.copy(), np.full(len(starts), np.inf)
   rows = np.arange(len(starts))  # still moving
   theta, damping = starts.copy(), np.full(len(starts), 1.0)
   quiet = np.zeros(len(starts), int)
-  state = _linearized(slope, y, theta, huber, weights)
+  state = linearized(theta, weights)
   lowest[:] = state[0]
   for _ in range(steps):
     objective, gradient, newton, majorant = state
     step = _step(gradient, newton, majorant, damping)
-    tried = _linearized(slope, y, theta + step, huber, weights[rows])
+    tried = linearized(theta + step, weights)
     better = tried[0] < objective
     with np.errstate(invalid="ignore"):  # inf - inf, of rows that lead nowhere
       gain = np.where(better, (objective - tried[0]) / objective, 0)
@@ -102,13 +108,13 @@ def _descend(slope, y, starts, huber, weights, steps, tolerance):
     if done.any():
       keep = ~done
       rows, theta, damping, quiet = rows[keep], theta[keep], damping[keep], quiet[keep]
-      state = [part[keep] for part in state]
+      state, weights = [part[keep] for part in state], weights[keep]
       if not len(rows):
         break
   return best, lowest
 
 
-def _linearized(slope, y, theta, huber, weights):
+def _linearized(slope, y, theta, weights, *, huber, begins):
   """(objective [S], gradient [S, P], Newton's and the majorant's curvature [S, P, P]).
 
   Newton's counts only points inside delta, which alone are curved; the majorant replaces
@@ -117,15 +123,19 @@ def _linearized(slope, y, theta, huber, weights):
   """
   with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
     response, derivative = slope(theta)
+    gathered = lambda points: points
+    if begins is not None:
+      response = np.repeat(response, np.diff(begins, append=len(y)), axis=-1)
+      gathered = lambda points: np.add.reduceat(points, begins, axis=-1)
     residual = response - y
     objective = (weights * huber(residual)).sum(axis=-1)
     size = np.abs(residual)
-    pull = weights * np.clip(residual, -huber.delta, huber.delta)
-    ratio = weights * np.minimum(1, huber.delta / np.maximum(size, 1e-300))
+    pull = gathered(weights * np.clip(residual, -huber.delta, huber.delta))
+    ratio = gathered(weights * np.minimum(1, huber.delta / np.maximum(size, 1e-300)))
+    inside = gathered(weights * (size <= huber.delta))
     transposed = np.swapaxes(derivative, -1, -2)
     gradient = (transposed @ pull[..., None])[..., 0]
     majorant = (transposed * ratio[:, None, :]) @ derivative
-    inside = weights * (size <= huber.delta)
     newton = (transposed * inside[:, None, :]) @ derivative
   objective = np.where(np.isfinite(objective), objective, np.inf)
   return objective, gradient, newton, majorant

@@ -18,7 +18,7 @@ from t5x_like.study import isoflop as parabolas
 from t5x_like.study.downstream import DownstreamExponential, DownstreamSigmoid
 from t5x_like.study.fit import Fit
 from t5x_like.study.fit import fit as fitted
-from t5x_like.study.intervals import percentile
+from t5x_like.study.intervals import bootstrap, percentile
 from t5x_like.study.laws import (
   Chinchilla,
   ChinchillaTied,
@@ -57,11 +57,15 @@ def fit(arguments: Arguments) -> int:
   if arguments.method in ("isoflop", "envelope"):
     return _approach(arguments, columns, left_out)
   found, law = _estimate(arguments, columns), LAWS[arguments.law]
+  groups, samples = columns.get("group"), None
+  if arguments.bootstrap:
+    samples = bootstrap(
+      found, count=arguments.bootstrap, seed=arguments.seed, groups=groups
+    )
   row = fit_report.report(
     found,
-    resamples=arguments.bootstrap,
-    seed=arguments.seed,
-    groups=columns.get("group"),
+    samples=samples,
+    groups=groups,
     budgets=arguments.budget,
     published=_published(law, arguments.compare),
   )

@@ -61,6 +61,20 @@ def test_a_ladder_is_no_grid():
   assert arm_grids.grids(rows()[:4], ["a"], resamples=100, seed=0) == []
 
 
+def test_sizes_of_several_lengths_each_are_fitted_by_both_n_and_d():
+  # Every size at the same lengths: no two sizes share a budget.
+  lengths = [(n, d) for n in (1e6, 3e6, 9e6) for d in (1e8, 2e8, 4e8)]
+  own = [
+    {"params": n, "tokens": d, "flops": 6 * n * d, "held_out": False} | row
+    for n, d in lengths
+    for row in [{"arm": "a", "value": float(LAW(n=np.array([n]), d=np.array([d]))[0])}]
+  ]
+  assert not arm_grids.is_grid(own) and arm_grids.separates(own)
+  [law] = arm_laws.laws(own, ["a"], wanted=[], resamples=20, seed=0)
+  assert law["law"] == "Chinchilla"
+  assert law["constants"]["E"]["estimate"] == pytest.approx(LAW.E, rel=1e-4)
+
+
 def test_a_budget_without_a_minimum_is_told():
   falling = [row | {"value": 1e9 / row["params"]} for row in rows()]
   [grid] = arm_grids.grids(falling, ["a"], resamples=100, seed=0)

@@ -236,6 +236,22 @@ def test_a_few_broken_runs_hardly_move_a_robust_fit(planted):
   assert abs(squares.alpha - 0.34) > 2 * abs(robust.alpha - 0.34)
 
 
+def test_runs_repeated_by_seeds_are_fitted_as_runs_that_all_differ(planted):
+  x, loss = planted(SURFACES[0], width=8.0, sizes=5)
+  x = {name: np.tile(values, 3) for name, values in x.items()}
+  random = np.random.default_rng(0)
+  loss = np.tile(loss, 3) * np.exp(random.normal(0, 0.01, len(x["n"])))
+  # Sizes that differ by 1e-12 are no repetitions, and move constants by about as much.
+  apart = x | {"n": x["n"] * (1 + 1e-12 * np.arange(len(loss)))}
+  weights = random.integers(0, 3, (2, len(loss)))
+  found = []
+  for inputs in (x, apart):
+    problem = Problem(Chinchilla, inputs, loss)
+    starts = np.repeat(SURFACES[0].theta[None], 2, axis=0)
+    found.append(problem.solve(starts, weights=weights)[0])
+  np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 def test_constants_held_fixed_stay_and_the_others_are_fitted(planted):
   x, loss = planted(SURFACES[0])
   found = fit(Chinchilla, x, loss, fixed={"E": 1.69, "beta": 0.28}).law
