@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -59,10 +60,20 @@ def folder(tmp_path):
   return tmp_path
 
 
-def study(folder, root, verb, *flags):
+@pytest.fixture
+def frozen(folder, root):
+  """A copy of the code: a study's cells are those of one version of it, and somebody may
+  edit the other while this test runs."""
+  left_out = shutil.ignore_patterns("__pycache__")
+  for name in ("models", "partitioning", "t5x_like", "gin_configs"):
+    shutil.copytree(root / name, folder / "code" / name, ignore=left_out)
+  return folder / "code"
+
+
+def study(folder, frozen, root, verb, *flags):
   command = [sys.executable, "-m", "t5x_like.main", "study", verb, *flags]
   env = os.environ | {
-    "PYTHONPATH": str(root),
+    "PYTHONPATH": str(frozen),
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": QUICK,
     "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax-tests"),
@@ -72,17 +83,17 @@ def study(folder, root, verb, *flags):
   return done.stdout
 
 
-def test_a_study_runs_once_and_gives_a_table(folder, root):
+def test_a_study_runs_once_and_gives_a_table(folder, frozen, root):
   flags = (
     f"--gin_file={folder / 'study.gin'}",
     f"--gin.TEXT_FILES={folder / 'text.txt'}",
     f"--data_dir={folder / 'data'}",
     "--workers=2",
   )
-  first = study(folder, root, "run", *flags)
+  first = study(folder, frozen, root, "run", *flags)
   assert first.count("start ") == 4 and "rates: 4 done" in first
-  assert "start " not in study(folder, root, "run", *flags)
-  found = study(folder, root, "compare", "--study_dir=runs/rates", "--json")
+  assert "start " not in study(folder, frozen, root, "run", *flags)
+  found = study(folder, frozen, root, "compare", "--study_dir=runs/rates", "--json")
   [table] = json.loads(found)["tables"]
   low, high = table["rows"]
   assert high["mean"] < low["mean"] < np.log(2048) + 0.1
