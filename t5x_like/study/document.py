@@ -20,6 +20,7 @@ from t5x_like.study.blocks import (
   Warning,
   filled,
 )
+from t5x_like.study.noise_scale import trade
 
 COMPARED = (
   "arm",
@@ -44,6 +45,7 @@ def blocks(found: dict) -> list[Block]:
     *_compared(found),
     *laws_section.laws(found),
     *laws_section.grids(found),
+    *_batches(found),
     *_comparability(found),
     *_runs(found),
     *_repeat(found),
@@ -112,6 +114,36 @@ def _trends(found: dict) -> Table:
       )
       for trend in found["trends"]
     ),
+  )
+
+
+def _batches(found: dict) -> list[Block]:
+  if not found["batches"]:
+    return []
+  columns = ("arm", "parameters", "tokens", "runs", "batch", "suggested", "all runs")
+  columns = (*columns, "steps", "data")
+  text = (
+    "Batches in target tokens a step. Suggested is where gradient noise and gradient "
+    "are equal (B_simple of McCandlish et al. 2018), the median of runs at their end. "
+    "Steps and data are those of the batch used, over the fewest there could be; at the "
+    "suggested batch both are 2."
+  )
+  rows = tuple(_batch(row) for row in found["batches"])
+  return [Heading("How large a batch"), Table(text, columns, rows)]
+
+
+def _batch(row: dict) -> tuple[str, ...]:
+  steps, data = trade(row["batch"], row["suggested"])
+  return (
+    row["arm"],
+    f"{row['params']:,}",
+    f"{row['tokens']:,.0f}",
+    str(row["runs"]),
+    f"{row['batch']:,.0f}",
+    f"{row['suggested']:,.0f}",
+    speech.interval(row["low"], row["high"], ",.0f"),
+    f"{steps:.2f}",
+    f"{data:.2f}",
   )
 
 

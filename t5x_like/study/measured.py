@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import statistics
 from pathlib import Path
 
 from t5x_like.study.branches import trained
@@ -34,8 +35,8 @@ COLUMNS = (
 
 
 def rows(store: Store, states: dict[str, State]) -> list[dict]:
-  """One row a cell with the names of COLUMNS, "curve" [[step, value], ...], and "final",
-  every number measured at the last step."""
+  """One row a cell with the names of COLUMNS, "curve" [[step, value], ...], "final",
+  every number measured at the last step, and "noise", as in outcome.py, or None."""
   return [_row(cell, states[cell["address"]]) for cell in store.plan["cells"]]
 
 
@@ -51,6 +52,7 @@ def _row(cell: dict, state: State) -> dict:
     "seconds": result.get("seconds"),
     "curve": result.get("curve", []),
     "final": result.get("final", {}),
+    "noise": result.get("noise"),
     "branch": ran.get("branch"),
     "trunk": (ran.get("branch") or {}).get("of"),
     "trained_flops": trained(ran, "flops"),
@@ -70,6 +72,31 @@ def other_losses(found: list[dict], metric: str) -> list[str]:
   finals = [set(row["final"]) for row in found if row["state"] == "done"]
   common = set.intersection(*finals) if finals else set()
   return sorted(n for n in common if n.endswith("/loss") and n != metric)
+
+
+def batches(found: list[dict]) -> list[dict]:
+  """The batch beside the one that gradient noise suggests, by arm, size and length.
+
+  [{"arm", "params", "tokens", "runs", "batch", "suggested", "low", "high"}] of runs that
+  measured it; batches are in target tokens a step. suggested: the median of the runs;
+  low, high: their extremes.
+  """
+  groups: dict[tuple, list[dict]] = {}
+  for row in found:
+    if row["noise"]:
+      named = (row["arm"], row["params"], row["tokens"])
+      groups.setdefault(named, []).append(row["noise"])
+  return [
+    dict(zip(("arm", "params", "tokens"), named, strict=True))
+    | {
+      "runs": len(own),
+      "batch": statistics.median(noise["batch"] for noise in own),
+      "suggested": statistics.median(noise["suggested"] for noise in own),
+      "low": min(noise["suggested"] for noise in own),
+      "high": max(noise["suggested"] for noise in own),
+    }
+    for named, own in groups.items()
+  ]
 
 
 def spent(store: Store, states: dict[str, State]) -> dict[str, object]:

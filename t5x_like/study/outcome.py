@@ -85,7 +85,19 @@ def result(run: Path, *, metric: str, steps: int) -> dict[str, object]:
     "final": {name: v for name, v in found[-1].items() if _finite(v)},
     "step": found[-1]["step"],
     "curve": [[line["step"], line[metric]] for line in found if _finite(line[metric])],
-  }
+  } | _noise(lines)
+
+
+def _noise(lines: list[dict]) -> dict[str, dict]:
+  """{"noise": {"batch", "suggested"}} in target tokens a step, measured last; {} if never.
+
+  suggested: B_simple of noise_scale.py, at which noise and gradient are equal.
+  """
+  for line in reversed(lines):
+    if "noise_scale_tokens" in line:
+      found = {"batch": line["target_tokens"], "suggested": line["noise_scale_tokens"]}
+      return {"noise": found}
+  return {}
 
 
 def diverged(reason: str) -> dict[str, object]:

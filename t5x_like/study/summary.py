@@ -55,6 +55,7 @@ def summary(
       rows, plan["arms"], plan["baseline"], resamples=resamples, seed=seed
     ),
     "grids": arm_grids.grids(rows, plan["arms"], resamples=resamples, seed=seed),
+    "batches": measured.batches(rows),
     "resamples": resamples,
     "unlike": compare.unlike(store),
     "comparable": _comparable(store),

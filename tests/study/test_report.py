@@ -10,8 +10,9 @@ import pytest
 from planted_study import planted
 
 from t5x_like import main
-from t5x_like.study import claims, gin_difference, latex, markdown, page
+from t5x_like.study import claims, gin_difference, latex, markdown, outcome, page
 from t5x_like.study.blocks import Code, Heading, Paragraph, Table
+from t5x_like.study.store import Store
 
 SIZES = ("xs", "s", "m", "l", "xl")
 VOID = {"meta", "link", "br", "img"}
@@ -34,6 +35,30 @@ def study(tmp_path):
     value -= 0.2 * (cell["arm"] != "old")
     finish(store, cell, value, number)
   return store.root
+
+
+def test_batches_are_shown_beside_those_that_gradient_noise_suggests(study, capsys):
+  store = Store(study)
+  runs = [c for c in store.plan["cells"] if c["arm"] == "old" and c["seed"] < 2]
+  one, two = [c for c in runs if c["point"]["size"] == "xs"]
+  for cell, tokens in ((one, 512.0), (two, 1536.0)):
+    lines = [
+      {"step": 10, "target_tokens": 2048.0, "noise_scale_tokens": 9.0, "loss": 1.0},
+      {"step": 20, "target_tokens": 2048.0, "noise_scale_tokens": tokens, "loss": 1.0},
+      {"step": 20, "validation/loss": 2.0},
+    ]
+    ledger = store.folder(cell) / "metrics.jsonl"
+    ledger.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    path = store.folder(cell) / "result.json"
+    ended = outcome.result(ledger.parent, metric="validation/loss", steps=20)
+    path.write_text(json.dumps(json.loads(path.read_text()) | ended))
+  assert report(study) == 0
+  capsys.readouterr()
+  text = (study / "report" / "report.md").read_text()
+  # 2048 tokens beside 1024: 1 + 1/2 of the fewest steps, 1 + 2 of the least data.
+  [row] = [line for line in text.splitlines() if "1,024" in line]
+  words = [word.strip() for word in row.strip("|").split("|")]
+  assert words[4:6] == ["2,048", "1,024"] and words[7:] == ["1.50", "3.00"]
 
 
 def finish(store, cell, value, number):
