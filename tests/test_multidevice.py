@@ -55,6 +55,7 @@ MESHES = {
   "all_to_all": Mesh(data=2, context=4),
   "pipeline": Mesh(data=2, pipeline=4),
   "pipeline_tensor": Mesh(data=2, pipeline=2, tensor=2),
+  "pipeline_fsdp_tensor": Mesh(data=1, pipeline=2, fsdp=2, tensor=2),
   "expert": Mesh(data=2, fsdp=4), "expert_tensor": Mesh(data=2, fsdp=2, tensor=2),
 }
 
@@ -103,26 +104,26 @@ for case in sys.argv[1:]:
 print(json.dumps(out))
 """
 
+PRESETS = (
+  "data",
+  "zero1",
+  "zero2",
+  "fsdp",
+  "tensor",
+  "fsdp_tensor",
+  "fsdp_tensor_sequence",
+  "context",
+  "fsdp_context",
+  "all_to_all",
+  "pipeline",
+  "pipeline_tensor",
+  "pipeline_fsdp_tensor",
+)
 CASES = (
-  ("t5", "data"),
-  ("t5", "fsdp"),
-  ("t5", "tensor"),
-  ("t5", "fsdp_tensor"),
-  ("t5", "zero1"),
-  ("t5", "context"),
-  ("llama", "zero2"),
-  ("llama", "fsdp_tensor"),
-  ("llama", "fsdp_tensor_sequence"),
-  ("llama", "fsdp_context"),
-  ("llama", "all_to_all"),
-  ("moe", "zero2"),
-  ("moe", "fsdp"),
-  ("moe", "context"),
+  *((model, rules) for model in ("t5", "llama", "moe") for rules in PRESETS),
   ("moe", "expert"),
   ("moe", "expert_tensor"),
   ("dropout", "pipeline"),
-  ("llama", "pipeline_tensor"),
-  ("moe", "pipeline"),
 )
 
 

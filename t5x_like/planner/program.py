@@ -1,10 +1,10 @@
 """Program: what XLA makes of a run for devices that are only simulated.
 
 You are in: t5x_like/planner. Upstream: a `Run` and as many simulated CPU devices as the
-target has. The training step is compiled ahead of time; nothing is allocated. Equal
-layers are a loop, so a model of few layers is compiled twice, with 4 and with 8 of them,
-and everything that a layer adds is extended to all: exact for FLOPs and collectives, and
-for memory as far as XLA's buffers grow by equal steps.
+target has. The training step is compiled ahead of time, with all of its layers; nothing
+is allocated. Equal layers are one loop of a program, so many take as long to compile as
+few. (To compile few and extend them is slower, and wrong about memory: another moment may
+be the worst one of many layers.)
 """
 
 from __future__ import annotations
@@ -22,15 +22,12 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from models.components.attend_blockwise import block
 from models.components.param import flatten
-from models.components.spec import replace
-from models.components.stack import Stack, runs
 from partitioning.mesh import NAMES as AXES
 from t5x_like import inspect, step
 from t5x_like.engine import Engine, abstract_batch
 from t5x_like.planner import hlo
 from t5x_like.run import Run
 
-FEW, MORE = 4, 8  # layers of a loop, and of a stage, that are compiled
 # Only LLVM's part is left out: XLA plans memory and communication as ever.
 QUICK = {"xla_backend_optimization_level": 0}
 
@@ -41,8 +38,8 @@ Moved = dict[tuple[str, tuple[str, ...]], float]  # (kind, mesh axes) -> bytes a
 class Program:
   """Per device and step. flops: of matrix products. moved: bytes that collectives take
   part in, by kind and mesh axes. state: bytes of parameters, optimizer and averages.
-  gradients: bytes of those, among the temporary ones. temporary: bytes besides the state, at
-  the worst moment. layers: those compiled, of those meant.
+  gradients: bytes of those, among the temporary ones. temporary: bytes besides the state,
+  at the worst moment.
   """
 
   flops: float
@@ -50,41 +47,6 @@ class Program:
   state: float
   gradients: float
   temporary: float
-  layers: tuple[int, int]
-
-  def extended(self, longer: Program, times: float) -> Program:
-    """This program with `times` of what `longer` has besides."""
-
-    def more(mine: float, other: float) -> float:
-      return mine + times * (other - mine)
-
-    keys = self.moved.keys() | longer.moved.keys()
-    return Program(
-      flops=more(self.flops, longer.flops),
-      moved={k: more(self.moved.get(k, 0), longer.moved.get(k, 0)) for k in keys},
-      state=more(self.state, longer.state),
-      gradients=more(self.gradients, longer.gradients),
-      temporary=more(self.temporary, longer.temporary),
-      layers=self.layers,
-    )
-
-
-def program(run: Run) -> Program:
-  """The whole run's, from compiled programs of few layers."""
-  meant = sum(count * period for *_, period, count in _loops(run.model))
-  stages = Engine(dataclasses.replace(run, compilation_cache=False)).stages
-  few, most = (n * (1 if stages is None else stages.count) for n in (FEW, MORE))
-  small = _with(run, few, {})
-  base = compiled(small)
-  done = base
-  for number, (_, _, _, count) in enumerate(_loops(run.model)):
-    if count > few:
-      longer = compiled(_with(run, few, {number: most}))
-      times = (count - few) / (min(most, count) - few)
-      grown = base.extended(longer, times)
-      done = _plus(done, grown, base)
-  shown = sum(count * period for *_, period, count in _loops(small.model))
-  return dataclasses.replace(done, layers=(shown, meant))
 
 
 def compiled(run: Run) -> Program:
@@ -127,7 +89,6 @@ def _compiled(run: Run) -> Program:
     if axes:
       key = (one.kind, axes)
       moved[key] = moved.get(key, 0) + one.bytes * one.times
-  layers = sum(count * period for *_, period, count in _loops(run.model))
   return Program(
     flops=hlo.product_flops(text, open_turns=_causal_blocks(shapes)),
     moved=moved,
@@ -136,7 +97,6 @@ def _compiled(run: Run) -> Program:
     temporary=memory.temp_size_in_bytes
     + memory.output_size_in_bytes
     - memory.alias_size_in_bytes,
-    layers=(layers, layers),
   )
 
 
@@ -199,45 +159,3 @@ def _partitioned(folder: pathlib.Path) -> str:
   # One device: nothing is partitioned, and nothing has to be.
   files = sorted(folder.glob("*train_step*before_optimizations.txt"))
   return files[-1].read_text()
-
-
-def _loops(model: object) -> list[tuple[str, int, int, int]]:
-  """(side, first layer, period, count) of every loop over equal layers."""
-  found = []
-  for side in ("encoder", "decoder"):
-    stack = getattr(model, side, None)
-    if isinstance(stack, Stack):
-      found += [(side, *loop) for loop in runs(stack.blocks)]
-  return found
-
-
-def _with(run: Run, few: int, counts: dict[int, int]) -> Run:
-  """The run with `few` turns of every loop, but for those in `counts`."""
-  model, number = run.model, 0
-  for side in ("encoder", "decoder"):
-    stack = getattr(model, side, None)
-    if not isinstance(stack, Stack):
-      continue
-    blocks: tuple = ()
-    for first, period, count in runs(stack.blocks):
-      turns = min(count, counts.get(number, few))
-      blocks += stack.blocks[first : first + period * turns]
-      number += 1
-    model = replace(model, **{side: replace(stack, blocks=blocks)})
-  return dataclasses.replace(run, model=model)
-
-
-def _plus(total: Program, grown: Program, base: Program) -> Program:
-  """`total` and what `grown` has more than `base`."""
-  keys = total.moved.keys() | grown.moved.keys()
-  return Program(
-    flops=total.flops + grown.flops - base.flops,
-    moved={
-      k: total.moved.get(k, 0) + grown.moved.get(k, 0) - base.moved.get(k, 0)
-      for k in keys
-    },
-    state=total.state + grown.state - base.state,
-    gradients=total.gradients + grown.gradients - base.gradients,
-    temporary=total.temporary + grown.temporary - base.temporary,
-    layers=base.layers,
-  )

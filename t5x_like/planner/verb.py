@@ -17,7 +17,7 @@ from t5x_like import inspect
 from t5x_like.engine import Engine
 from t5x_like.planner import chips, search
 from t5x_like.planner.predict import predict
-from t5x_like.planner.program import AXES, program, replicated
+from t5x_like.planner.program import AXES, compiled, replicated
 from t5x_like.run import Run
 
 
@@ -71,7 +71,7 @@ def report(run: Run, *, name: str, chip: chips.Chip, efficiency: float) -> dict:
   engine = Engine(dataclasses.replace(run, compilation_cache=False))
   mesh = tuple(engine.mesh.shape[axis] for axis in AXES)
   devices = engine.mesh.size
-  found = program(run)
+  found = compiled(run)
   dtype = run.execution.compute_dtype
   cost = predict(found, chip, mesh=mesh, dtype=dtype, efficiency=efficiency)
   shapes = inspect.batch_shapes(run)
@@ -93,8 +93,6 @@ def report(run: Run, *, name: str, chip: chips.Chip, efficiency: float) -> dict:
     "remat": run.execution.remat,
     "attention": run.execution.attention,
     "parameters": sum(d.size for d in engine.declared.values()),
-    "layers_compiled": found.layers[0],
-    "layers": found.layers[1],
     "memory": parts | {"activations and temporaries": int(found.temporary)},
     "memory_total": int(found.state + found.temporary),
     "memory_of_chip": chip.memory,
@@ -128,10 +126,7 @@ def _print(report: dict, as_json: bool) -> None:
     end="",
   )
   print(f"remat {report['remat']}, attention {report['attention']}")
-  print(
-    f"{report['parameters']:,} parameters; compiled with {report['layers_compiled']} of "
-    f"{report['layers']} layers, which are equal, and extended to all"
-  )
+  print(f"{report['parameters']:,} parameters")
   print("memory of one device:")
   for name, count in report["memory"].items():
     print(f"  {name:<30}{size(count):>12}")

@@ -48,7 +48,6 @@ def test_what_lies_between_products_adds_and_the_rest_hides():
     state=0,
     gradients=0,
     temporary=3350e9,
-    layers=(1, 1),
   )
   found = predict(program, H100, mesh=(1, 1, 2, 1, 4), dtype="bfloat16", efficiency=0.5)
   assert found.compute == pytest.approx(2.0)
