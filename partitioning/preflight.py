@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -73,17 +74,22 @@ def not_joined(seconds: float) -> str:
   )
 
 
-def check(mesh: Mesh, *, seconds: float = SECONDS) -> None:
+def check(
+  mesh: Mesh, *, alike: dict[str, str] | None = None, seconds: float = SECONDS
+) -> None:
   """Adds up one number of every device, and says how long that took.
 
-  Does nothing in a single process. Raises ValueError when processes have different
-  numbers of devices, or the mesh needs others than there are.
+  alike: what all processes must have the same of, as digests, such as {"code": "1f0c"}.
+  Does nothing in a single process. Raises ValueError when processes differ in that, have
+  different numbers of devices, or the mesh needs others than there are.
   """
   state = distributed.global_state
   if state.client is None:
     return
   with time_limit(seconds, lambda: _silent(state, seconds)):
-    state.client.key_value_set(f"{KEY}{state.process_id}", "here")
+    state.client.key_value_set(f"{KEY}{state.process_id}", json.dumps(alike or {}))
+    state.client.wait_at_barrier(f"{KEY}all", int(1000 * seconds) + 60_000)
+    same({number: json.loads(said) for number, said in _said(state)})
     count = _devices_each()
     mesh.build()
     milliseconds = _all_reduce()
@@ -94,6 +100,28 @@ def check(mesh: Mesh, *, seconds: float = SECONDS) -> None:
       file=sys.stderr,
       flush=True,
     )
+
+
+def same(said: dict[int, dict[str, str]]) -> None:
+  """Raises ValueError where processes differ; said: {process: check's `alike`}."""
+  for name in said[0]:
+    found = collections.defaultdict(list)
+    for number in sorted(said):
+      found[said[number].get(name)].append(number)
+    if len(found) > 1:
+      text = "; ".join(
+        f"{digest} in {_named(those)}" for digest, those in found.items()
+      )
+      raise ValueError(
+        f"Processes of one run must have the same {name}; found {text}. Compare the "
+        "commands and the folders they were started with."
+      )
+
+
+def _said(state: distributed.State) -> Iterator[tuple[int, str]]:
+  """(process, what it put into the store), of those that have."""
+  for key, value in state.client.key_value_dir_get(KEY):
+    yield int(key.rpartition("/")[2]), value
 
 
 def _devices_each() -> int:
@@ -133,9 +161,7 @@ def _silent(state: distributed.State, seconds: float) -> str:
   """Which processes have not come as far as this one."""
   said = f"after {seconds:g} s"
   try:
-    come = {
-      int(key.rpartition("/")[2]) for key, _ in state.client.key_value_dir_get(KEY)
-    }
+    come = {number for number, _ in _said(state)}
   except Exception as error:  # whatever it is, it must not keep the process alive
     return f"{said} process 0 does not answer any more ({error})."
   if missing := sorted(set(range(state.num_processes)) - come):

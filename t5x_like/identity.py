@@ -9,7 +9,9 @@ reported or saved when, and how and where it is computed.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
+import json
 import os
 
 # Fields of Run that do not change what step k computes, rounding aside. (Microbatches
@@ -39,6 +41,15 @@ def identity(run: object) -> dict[str, object]:
     if field.name not in OUTSIDE
     and not (field.name in LATER and getattr(run, field.name) is None)
   }
+
+
+def started(run: object) -> str:
+  """Eight digits of what the processes of one run must all have been started with: its
+  identity, its length, and where it is computed."""
+  names = ("steps", "mesh", "rules", "microbatches", "execution", "checkpoint")
+  more = {name: _plain(getattr(run, name), name) for name in names}
+  text = json.dumps(identity(run) | more, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _plain(value: object, name: str) -> object:

@@ -270,8 +270,25 @@ def _load(arguments: argparse.Namespace, real: bool):
   if _joins(arguments):
     from partitioning import preflight
 
-    preflight.check(run.mesh, seconds=arguments.preflight_seconds)
+    preflight.check(run.mesh, alike=_alike(run), seconds=arguments.preflight_seconds)
   return config, run
+
+
+def _alike(run) -> dict[str, str]:
+  """Digests of what the processes of a run must have the same of. Files may lie elsewhere
+  on every host. Computed where there are several: it reads all sources."""
+  import jax
+
+  from t5x_like import identity
+  from t5x_like.study import version
+
+  if jax.process_count() == 1:
+    return {}
+  return {
+    "configuration": identity.started(run),
+    "code": version.version(),
+    "jax": jax.__version__,
+  }
 
 
 def _joins(arguments: argparse.Namespace) -> bool:

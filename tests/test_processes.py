@@ -175,3 +175,22 @@ def test_a_process_that_stays_alone_ends_in_time(folder, root):
   output, _ = process.communicate(timeout=240)
   assert process.returncode == preflight.UNANSWERED
   assert "error: after 1 s not all 2 processes have joined process 0" in output
+
+
+def test_processes_that_are_started_differently_end_before_they_train(folder, root):
+  words = train(
+    folder,
+    "different",
+    *("--gin.mesh.Mesh.data=1", "--gin.mesh.Mesh.fsdp=2", "--process_count=2"),
+    f"--coordinator_address=localhost:{free_port()}",
+  )
+  both = [
+    start_here([*words, f"--process_index={i}", f"--gin.TRAIN_STEPS={2 + i}"], root)
+    for i in range(2)
+  ]
+  for process in both:
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 2
+    assert "must have the same configuration; found " in output
+    assert "Traceback" not in output
+  assert not (folder / "different").exists()

@@ -59,6 +59,19 @@ def test_a_process_that_finds_nobody_says_where_it_looked(start):
   assert "joined" not in printed
 
 
+def test_processes_that_were_started_differently_are_named():
+  said = {number: {"code": "1f0c", "configuration": "aa"} for number in range(4)}
+  preflight.same(said)
+  said[2] = {"code": "1f0c", "configuration": "bb"}
+  with pytest.raises(
+    ValueError, match="same configuration; found aa in processes 0, 1, 3"
+  ):
+    preflight.same(said)
+  said[2] = {}  # an older version of this program, which says nothing
+  with pytest.raises(ValueError, match="same code; .* None in process 2"):
+    preflight.same(said)
+
+
 Device = collections.namedtuple("Device", "process_index")
 
 
