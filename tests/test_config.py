@@ -535,18 +535,16 @@ def test_of_typos_at_least_19_in_20_get_the_right_suggestion():
 
 def test_a_mistake_is_found_before_jax_is_imported():
   code = (
-    "import sys, time; start = time.perf_counter()\n"
+    "import sys\n"
     "from t5x_like import config\n"
     "try: config.parse(['models/t5_1_1/tiny.gin', 'runs/pretrain.gin']).check()\n"
     "except config.ConfigError: pass\n"
-    "print('jax' in sys.modules, time.perf_counter() - start)"
+    "print('jax' in sys.modules)"
   )
   command = [sys.executable, "-c", code]
   done = subprocess.run(command, capture_output=True, text=True, check=True)
-  imported, seconds = done.stdout.split()
-  assert imported == "False"
-  # 0.2 s on the development machine; the bound leaves room for a loaded one.
-  assert float(seconds) < 1.0
+  # It takes 0.2 s without JAX, and seconds with it.
+  assert done.stdout.strip() == "False"
 
 
 # Identity

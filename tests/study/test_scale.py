@@ -1,7 +1,9 @@
-"""A study of 10,000 cells is planned, reported on and compared in seconds."""
+"""A study of 10,000 cells is planned, reported on and compared.
+
+How long it takes is measured by benchmarks/studies/ten_thousand_cells.py.
+"""
 
 import json
-import time
 
 from planted_study import planted
 
@@ -10,7 +12,7 @@ from t5x_like.study.study import Arm, Seeds, Study
 from t5x_like.study.sweep import LogRange
 
 
-def test_ten_thousand_cells_are_expanded_in_seconds():
+def test_ten_thousand_cells_are_expanded():
   study = Study(
     name="many",
     base=("studies/tiny_ffn/base.gin",),
@@ -18,13 +20,11 @@ def test_ten_thousand_cells_are_expanded_in_seconds():
     axes=(LogRange(name="schedules.Cosine.peak", low=1e-4, high=1e-1, count=50),),
     seeds=Seeds(values=tuple(range(100))),
   )
-  start = time.perf_counter()
   found = cells.expand(study, code="0").cells
   assert len({cell.address for cell in found}) == 10_000
-  assert time.perf_counter() - start < 20
 
 
-def test_ten_thousand_cells_are_reported_on_in_seconds(tmp_path):
+def test_ten_thousand_cells_are_reported_on(tmp_path):
   arms = {name: {} for name in "abcde"}
   points = [{"x": place} for place in range(20)]
   store = planted(tmp_path, arms, seeds=100, points=points)
@@ -34,13 +34,11 @@ def test_ten_thousand_cells_are_reported_on_in_seconds(tmp_path):
       folder = store.folder(cell)
       folder.mkdir(parents=True)
       (folder / "result.json").write_text(_result(cell, number))
-  start = time.perf_counter()
   states = index.states(store)
   assert sum(state.name == "done" for state in states.values()) == 9_000
   assert "9000 done" in progress_text.text(store, states, most=40)
   assert "10000 cells" in plan_text.text(store, states)
   assert len(compare.tables(store, states, metric=None)) == 21
-  assert time.perf_counter() - start < 20
 
 
 def _result(cell: dict, number: int) -> str:
