@@ -7,6 +7,7 @@ environment start processes of their own.
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +61,12 @@ def pytest_addoption(parser):
 def root() -> Path:
   """The repository."""
   return ROOT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary(tmp_path_factory) -> None:
+  """What tests and libraries leave among temporary files goes when pytest's own go."""
+  tempfile.tempdir = os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("t"))
 
 
 @pytest.fixture
