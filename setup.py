@@ -51,6 +51,7 @@ TEST = [
   'torch==2.13.0; python_version < "3.12"',
   "transformers>=5,<6",
   "nltk>=3.9",
+  "optuna>=4",
 ]
 
 setup(
@@ -71,6 +72,7 @@ setup(
     "hf": ["transformers>=5,<6"],
     "tensorboard": ["tensorboard>=2.18"],
     "ray": ["ray>=2.40"],
+    "tune": ["optuna>=4"],
     "test": TEST,
     "dev": TEST,
   },

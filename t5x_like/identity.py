@@ -19,7 +19,7 @@ import os
 # on where there is less memory.)
 OUTSIDE = frozenset(
   "model_dir steps execution mesh rules microbatches evaluation checkpoint log data_dir "
-  "data_workers compilation_cache swaps parametrisation noise_scale".split()
+  "data_workers compilation_cache swaps parametrisation noise_scale pause".split()
 )
 # Fields, anywhere, that say where something lies: its last part alone is kept, so that
 # moving a folder is no change and taking another file is one. The patterns of other parts

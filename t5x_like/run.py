@@ -147,7 +147,9 @@ class Run:
   `parametrisation.MuP(base=...)`; it rewrites both here, after swaps.
   loss_scale: how the loss is scaled in float16, `loss_scale.Dynamic()`. rounding: how
   parameters are rounded to be stored in bfloat16, `rounding.Stochastic()`. noise_scale:
-  whether microbatches are compared to estimate the best batch size (noise.py).
+  whether microbatches are compared to estimate the best batch size (noise.py). pause: a
+  step at which this command stops after a checkpoint (exit status 75); without it the
+  same one goes on, to the same numbers.
   """
 
   model: object
@@ -170,6 +172,7 @@ class Run:
   noise_scale: bool = False
   restore_from: str | None = None
   branch: Branch | None = None
+  pause: int | None = None
   execution: Execution = Execution()
   mesh: Mesh = Mesh()
   rules: str | Rules | Scheme = "data"
@@ -182,7 +185,7 @@ class Run:
 
   def __post_init__(self):
     _check_kinds(self)
-    _positive(self, "batch", "microbatches")
+    _positive(self, "batch", "microbatches", "pause")
     _not_negative(self, "steps", "seed", "data_workers")
     for stage in self.settled:
       _check_lengths(stage.lengths)

@@ -20,6 +20,7 @@ from jax.experimental import multihost_utils
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 FILE = "STOP"
+PAUSED = 75  # EX_TEMPFAIL of sysexits.h: schedulers and studies start it again
 FILE_SECONDS = 1.0  # between two looks for the file; a look costs up to 1 ms on NFS
 REPEAT_SECONDS = 1.0  # launchers may deliver one Ctrl-C twice, directly and passed on
 AGREE_POLLS = 10  # with several processes: steps between two exchanges of the flag
@@ -29,10 +30,12 @@ class Stop:
   """`with Stop(run_directory) as stop`: handles signals until the block ends.
 
   requested: as of the last `poll`. reason: what asked, for the user. status: exit
-  status of a run that was stopped, 128 + signal; the file counts as SIGTERM.
+  status of a run that was stopped: 128 + signal, the file counts as SIGTERM; PAUSED at
+  the step `pause`.
   """
 
-  def __init__(self, directory: Path):
+  def __init__(self, directory: Path, *, pause: int | None = None):
+    self._pause = pause
     self._file = Path(directory) / FILE
     self._received = 0  # signal number
     self._first = 0.0  # its time
@@ -50,9 +53,13 @@ class Stop:
     for number, handler in self._old.items():
       signal.signal(number, handler)
 
-  def poll(self) -> bool:
+  def poll(self, step: int = 0) -> bool:
     """True once a stop is requested. Call it once a step, in every process."""
     if self.requested:
+      return True
+    if self._pause is not None and step >= self._pause:
+      self.requested, self.status = True, PAUSED
+      self.reason = f"run.Run.pause={self._pause}"
       return True
     number, reason = self._received, ""
     if number:

@@ -42,7 +42,7 @@ def train(run: Run, *, config_text: str, identity: dict) -> int:
   """Runs until `run.steps`, a signal or RUN/STOP; returns the exit status.
 
   0: the run is complete. 128 + n: stopped by signal n, after a durable checkpoint; the
-  same command goes on from there. Raises ValueError for what a user can mend.
+  same command goes on from there. 75: so at `run.pause`. Raises ValueError for what a user can mend.
   """
   primary = jax.process_index() == 0
   with RunDirectory(run.model_dir, primary=primary) as directory:
@@ -54,7 +54,7 @@ def train(run: Run, *, config_text: str, identity: dict) -> int:
         return 0
       if run.branch and checkpoints.latest() is None:
         trunk.check(run.branch, identity)
-      with signals.Stop(directory.path) as stop:
+      with signals.Stop(directory.path, pause=run.pause) as stop:
         return _Loop(run, directory, checkpoints, stop).run_to_end()
 
 
@@ -74,6 +74,8 @@ class _Loop:
   def run_to_end(self) -> int:
     run, stop = self.run, self.stop
     step = self.checkpoints.latest() or (run.branch.step if run.branch else 0)
+    if step and stop.poll(step):
+      return self._finish(step)
     self._announce(step)
     self._enter(stages.at(run.settled, step))
     state, data_state = self._start()
@@ -105,7 +107,7 @@ class _Loop:
         if new_stage:
           window.restart()  # without the compilation
         step += 1
-        stop.poll()
+        stop.poll(step)
         progress.advance(step)
         if step == self.first_step + 1:
           self._after_first(new)

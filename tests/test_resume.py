@@ -52,14 +52,21 @@ def flags(folder, name):
   ]
 
 
-def start(folder, name, root):
+def start(folder, name, root, *more):
   env = os.environ | {
     "PYTHONPATH": str(root),
     "JAX_PLATFORMS": "cpu",
     "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax-tests"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
   }
-  command = [sys.executable, "-m", "t5x_like.main", "train", *flags(folder, name)]
+  command = [
+    sys.executable,
+    "-m",
+    "t5x_like.main",
+    "train",
+    *flags(folder, name),
+    *more,
+  ]
   return subprocess.Popen(
     command, env=env, cwd=folder, stderr=subprocess.PIPE, text=True
   )
@@ -132,6 +139,21 @@ def test_a_stopped_run_ends_like_one_that_was_not(
   ledger = (folder / name / "metrics.jsonl").read_text().splitlines()
   steps = [json.loads(line)["step"] for line in ledger]
   assert steps == list(range(1, STEPS + 1))  # each step once, however it was reached
+
+
+def test_a_paused_run_goes_on_as_if_nothing_had_been(folder, root, undisturbed):
+  pause = "--gin.run.Run.pause=12"
+  for _ in range(2):  # the second has nothing to do
+    status, errors = finish(start(folder, "paused", root, pause))
+    assert status == 75, errors
+    assert "stopped by run.Run.pause=12: step 12 is saved" in errors
+  ledger = (folder / "paused" / "metrics.jsonl").read_text().splitlines()
+  assert json.loads(ledger[-1])["step"] == 12
+  status, errors = finish(start(folder, "paused", root))
+  assert status == 0, errors
+  state, data = final(folder, "paused")
+  jax.tree.map(np.testing.assert_array_equal, state, undisturbed[0])
+  assert data == undisturbed[1]
 
 
 def test_a_complete_run_says_so_and_what_can_be_done_next(folder, root, undisturbed):

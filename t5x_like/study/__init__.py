@@ -21,7 +21,12 @@ Pure (arrays in, numbers out; no disk, no clock, no training):
 A study and its runs:
   study.py        Study, Arm, Seeds: what gin builds
   sweep.py        axes: Grid, Zip, List, LogRange, Random
-  cells.py        every run of a study, with its address
+  ranges.py       what values may be drawn from
+  tune.py         Tune: every arm's own search; searches.py: how far it is
+  reader.py       builds the runs of a study
+  rows.py         an arm at a point, and the address of its result
+  tuning.py       rows that wait for a search; rungs.py: where bad trials stop
+  cells.py        every run of a study
   budget.py       arms that cost what the baseline costs
   version.py      the version of the code that decides results
   store.py        a study's directory
@@ -32,7 +37,7 @@ A study and its runs:
   outcome.py      how far a run is and how it ended
   index.py        results in SQLite, a cache
   compare.py      arms beside the baseline; compare_text.py: the same as text
-  plan_text.py    what a study will cost; progress_text.py: where it is
+  plan_text.py    what a study will cost; progress_text.py: where it is; search_text.py
   running.py      `t5x_like study plan | run | worker | status | compare`
 
 What needs more than arrays:

@@ -18,7 +18,7 @@ COMPLETE = "manifest.json"
 
 def trained(cell: dict, name: str) -> float:
   """What a cell, or its result, is trained for: name is "tokens" or "flops"."""
-  return (cell.get("branch") or cell)[name]
+  return (cell.get("pruned") or cell.get("branch") or cell)[name]
 
 
 def waits(store: Store, cell: dict) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 
-from t5x_like.study import laws_section, speech
+from t5x_like.study import laws_section, search_section, speech
 from t5x_like.study.blocks import (
   Block,
   Code,
@@ -42,6 +42,7 @@ def blocks(found: dict) -> list[Block]:
   return [
     *_head(found),
     *_arms(found),
+    *search_section.blocks(found),
     *_compared(found),
     *laws_section.laws(found),
     *laws_section.grids(found),

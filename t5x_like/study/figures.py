@@ -32,6 +32,7 @@ def draw(found: dict) -> dict[str, Figure]:
     "learning_curves": _learning_curves(found),
     "sizes_at_equal_flops": draw_sizes(found),
     "loss_by_setting": draw_setting(found),
+    "searches": draw_searches(found),
   }
   figures = {name: figure for name, figure in figures.items() if figure is not None}
   for figure in figures.values():
@@ -253,6 +254,39 @@ def draw_setting(found: dict) -> Figure | None:
   figure.supxlabel(name, **_small())
   figure.supylabel(found["metric"], **_small())
   return figure
+
+
+def draw_searches(found: dict) -> Figure | None:
+  """Losses of trials by each number that was searched, a colour an arm; hollow where a
+  trial was dropped, ringed what was found."""
+  names = list(dict.fromkeys(n for s in found["searches"] for n in _numbers(s)))
+  if not names:
+    return None
+  figure, axes = _figure(1, len(names), (1.4 + 3.4 * len(names), 3.4), sharey=True)
+  for panel, name in zip(axes[0], names, strict=True):
+    for search in found["searches"]:
+      colour, marker = _style(found)[search["arm"]]
+      for trial in search["trials"]:
+        if name not in trial["values"] or not trial["curve"]:
+          continue
+        at = (trial["values"][name], trial["curve"][-1][1])
+        face = colour if trial["state"] == "done" else "none"
+        panel.plot(*at, marker, color=colour, markersize=5, markerfacecolor=face)
+        if search["best"]["trial_number"] == trial["number"]:
+          panel.plot(*at, "o", color=colour, markersize=11, markerfacecolor="none")
+    low, high = panel.dataLim.intervalx
+    panel.set_xscale("log" if low > 0 and high / low > 8 else "linear")
+    _label(panel, name, found["metric"] if panel is axes[0][0] else "")
+  for arm, (colour, marker) in _style(found).items():
+    axes[0][0].plot([], [], marker, color=colour, markersize=5, label=arm)
+  _legend(axes[0][0])
+  return figure
+
+
+def _numbers(search: dict) -> list[str]:
+  """Names searched whose values are numbers."""
+  values = search["best"]["values"]
+  return [name for name, value in values.items() if isinstance(value, int | float)]
 
 
 def setting(rows: list[dict]) -> str | None:

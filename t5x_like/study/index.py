@@ -23,12 +23,12 @@ TABLE = """CREATE TABLE IF NOT EXISTS result(
 
 
 def states(store: Store, *, expiry: float = claims.EXPIRY) -> dict[str, State]:
-  """Address -> state of every cell of the plan; results are read once in a lifetime."""
+  """Address -> state of all that is run; results are read once in a lifetime."""
   with _open(store) as database:
     rows = database.execute("SELECT address, whole FROM result").fetchall()
     known = {address: json.loads(whole) for address, whole in rows}
     now, found, new = claims.clock(store.root), {}, []
-    for cell in store.plan["cells"]:
+    for cell in store.queue:
       result = known.get(cell["address"])
       if result is None:
         state = store.state(cell, now=now, expiry=expiry)

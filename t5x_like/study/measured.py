@@ -101,22 +101,28 @@ def batches(found: list[dict]) -> list[dict]:
 
 def spent(store: Store, states: dict[str, State]) -> dict[str, object]:
   """{"cells": {state: count}, "flops": that finished runs were trained for, "seconds": of
-  all attempts}.
+  all attempts, "searching": {"trials", "flops"}, those of searches among them}.
 
   Attempts that were killed before they could say how long they ran are not in seconds.
   """
   cells: dict[str, int] = {}
+  searching = {"trials": 0, "flops": 0.0}
   flops = seconds = 0.0
-  for cell in store.plan["cells"]:
+  for cell in store.queue:
     state = states[cell["address"]]
-    cells[state.name] = cells.get(state.name, 0) + 1
+    if cell.get("trial"):
+      searching["trials"] += 1
+    else:
+      cells[state.name] = cells.get(state.name, 0) + 1
     if state.name in FINAL:
       flops += trained(state.result, "flops")
+      if cell.get("trial"):
+        searching["flops"] += trained(state.result, "flops")
       seconds += state.result["seconds"]
     else:
       for path in (store.folder(cell) / "attempts").glob("*.exit"):
         seconds += json.loads(path.read_text()).get("seconds", 0.0)
-  return {"cells": cells, "flops": flops, "seconds": seconds}
+  return {"cells": cells, "flops": flops, "seconds": seconds, "searching": searching}
 
 
 def versions(store: Store) -> list[dict[str, str]]:

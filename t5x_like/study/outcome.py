@@ -13,7 +13,8 @@ from pathlib import Path
 
 TAIL = 65_536  # bytes: more than the newest lines of a ledger, of which some are long
 # Exit statuses that schedulers and signals give to what should go on elsewhere.
-PREEMPTED = (75, 128 + 15, 128 + 2, 128 + 10)
+PAUSED = 75  # also of a run that came to its run.Run.pause
+PREEMPTED = (PAUSED, 128 + 15, 128 + 2, 128 + 10)
 DIVERGED = 42
 
 

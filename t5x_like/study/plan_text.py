@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 
-from t5x_like.study import branch_text
+from t5x_like.study import branch_text, search_text
 from t5x_like.study.branches import trained
 from t5x_like.study.compare_text import aligned
 from t5x_like.study.store import ENDED, FINAL, State, Store
@@ -32,11 +32,13 @@ def text(store: Store, states: dict[str, State]) -> str:
     firsts = [cells[0]["address"] for cells in groups.values()]
     begins = ["begins-at", *(origins.get(address, "-") for address in firsts)]
     rows = [[*row, begin] for row, begin in zip(rows, begins, strict=True)]
-  flops = sum(trained(cell, "flops") for cell in plan["cells"])
-  left = [c for c in plan["cells"] if states[c["address"]].name not in ENDED]
+  flops = sum(trained(cell, "flops") for cell in store.queue)
+  left = [c for c in store.queue if states[c["address"]].name not in ENDED]
   lines = [f"{plan['name']}: {plan['question']}".rstrip(": "), *aligned(rows)]
+  trials = len(store.queue) - len(plan["cells"])
   lines.append(
-    f"{len(plan['cells'])} cells, {flops:.3g} FLOPs; {len(left)} to run, "
+    f"{len(plan['cells'])} cells{f' and {trials} trials' * bool(trials)}, "
+    f"{flops:.3g} FLOPs; {len(left)} to run, "
     f"{sum(trained(cell, 'flops') for cell in left):.3g} FLOPs"
     + (
       f", about {duration(sum(trained(c, 'flops') for c in left) * rate)} one by one"
@@ -44,9 +46,10 @@ def text(store: Store, states: dict[str, State]) -> str:
       else ""
     )
   )
+  lines += search_text.lines(plan, states)
   lines += branch_text.saving(plan["cells"])
   lines.append(f"{store.root}, code {plan['code']}")
-  return "\n".join([*lines, _power(plan)])
+  return "\n".join(lines if plan.get("searching") else [*lines, _power(plan)])
 
 
 def seconds_per_flop(states: dict[str, State]) -> float | None:

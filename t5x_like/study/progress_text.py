@@ -5,25 +5,25 @@ You are in: t5x_like/study, the edge (reads run directories). Upstream: running.
 
 from __future__ import annotations
 
-from t5x_like.study import branch_text, branches, outcome
+from t5x_like.study import branch_text, branches, outcome, rungs, search_text
 from t5x_like.study.compare_text import aligned
 from t5x_like.study.plan_text import duration
-from t5x_like.study.store import ENDED, State, Store
+from t5x_like.study.store import ENDED, FINAL, State, Store
 from t5x_like.study.worker import label
 
 # What a user wants to see first.
-ORDER = ("running", "failed", "diverged", "queued", "done")
+ORDER = ("running", "failed", "diverged", "queued", "done", "pruned")
 
 
 def rows(store: Store, states: dict[str, State]) -> list[dict]:
   """One row a cell, those that need attention first."""
   found, origins = [], branch_text.origin(store.plan["cells"])
-  for cell in store.plan["cells"]:
+  for cell in store.queue:
     state = states[cell["address"]]
     row = {
       "cell": label(cell),
       "state": state.name,
-      "step": cell["steps"] if state.name == "done" else 0,
+      "step": _step(cell, state),
       "steps": cell["steps"],
       "attempts": state.attempts,
       "value": (state.result or {}).get("value"),
@@ -31,8 +31,8 @@ def rows(store: Store, states: dict[str, State]) -> list[dict]:
       "begins_at": origins.get(cell["address"], ""),
       "directory": str(store.folder(cell)),
     }
-    if state.name == "queued" and branches.waits(store, cell):
-      row["reason"] = f"waits for {row['begins_at']}"
+    if state.name == "queued":
+      row["reason"] = _waits(store, cell, row["begins_at"]) or row["reason"]
     if state.name not in ENDED and state.attempts:
       row["step"], rate = outcome.progress(store.folder(cell))
       if rate and state.name == "running":
@@ -52,6 +52,7 @@ def text(store: Store, states: dict[str, State], *, most: int) -> str:
   ]
   head = ["state", "cell", "step", store.plan["metric"], "attempts", ""]
   lines += aligned([head, *map(_words, found[:most])])
+  lines += search_text.lines(store.plan, states)
   if len(found) > most:
     lines.append(f"  and {len(found) - most} more (--cells)")
   failed = [row for row in found if row["state"] == "failed"]
@@ -61,9 +62,26 @@ def text(store: Store, states: dict[str, State], *, most: int) -> str:
     )
   compiled = store.root / "compiled"
   if compiled.is_dir():
+    ran = sum(counts[name] for name in FINAL)
     programs = sum(path.name.endswith("-cache") for path in compiled.iterdir())
-    lines.append(f"{programs} programs compiled for {counts['done']} finished runs")
+    lines.append(f"{programs} programs compiled for {ran} runs that ended")
   return "\n".join(lines)
+
+
+def _step(cell: dict, state: State) -> int:
+  """The last step that an ended run is known to have made."""
+  if state.name == "done":
+    return cell["steps"]
+  curve = (state.result or {}).get("curve")
+  return curve[-1][0] if curve else 0
+
+
+def _waits(store: Store, cell: dict, begins_at: str) -> str:
+  """What a queued cell waits for."""
+  if branches.waits(store, cell):
+    return f"waits for {begins_at}"
+  turn = rungs.turn(store, cell)
+  return f"waits for its round at step {turn.until}" if turn.waits else ""
 
 
 def ended(states: dict[str, State]) -> bool:

@@ -15,7 +15,15 @@ import argparse
 import json
 from pathlib import Path
 
-from t5x_like.study import document, figures, latex, markdown, measured, page
+from t5x_like.study import (
+  document,
+  figures,
+  latex,
+  markdown,
+  measured,
+  page,
+  search_text,
+)
 from t5x_like.study.store import Store, replace
 from t5x_like.study.summary import summary
 
@@ -23,6 +31,7 @@ from t5x_like.study.summary import summary
 def report(arguments: argparse.Namespace) -> int:
   """Writes the report, or prints its numbers as JSON."""
   store = Store(arguments.study_dir)
+  search_text.check_ended(store.plan)
   found = summary(
     store, resamples=arguments.bootstrap, seed=arguments.seed, wanted=arguments.budget
   )

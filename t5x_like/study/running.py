@@ -22,6 +22,7 @@ from t5x_like.study import (
   index,
   plan_text,
   progress_text,
+  search_text,
   version,
 )
 from t5x_like.study.store import Store
@@ -30,7 +31,7 @@ from t5x_like.study.worker import Worker
 Arguments = argparse.Namespace
 SOME_FAILED = 4
 LEAST_RESAMPLES = 100
-OF_THE_STUDY = ("study.", "sweep.")
+OF_THE_STUDY = ("study.", "sweep.", "tune.")
 
 
 def plan(arguments: Arguments) -> int:
@@ -55,12 +56,26 @@ def run(arguments: Arguments) -> int:
   print(plan_text.text(store, index.states(store)), flush=True)
   if arguments.engine not in engines.WAITS:
     return engines.submit(store, arguments)
-  status = engines.run(store, arguments)
+  status, store = _to_the_end(store, arguments)
   states = index.states(store)
   print(progress_text.text(store, states, most=40))
   if status:
     return status
   return SOME_FAILED if any(s.name == "failed" for s in states.values()) else 0
+
+
+def _to_the_end(store: Store, arguments: Arguments) -> tuple[int, Store]:
+  """Runs what is planned, and what follows from it: another round of a search, or the
+  seeds of a setting that was found."""
+  while True:
+    status = engines.run(store, arguments)
+    if status or not store.plan["searching"]:
+      return status, store
+    before = {cell["address"] for cell in store.queue}
+    store = _planned(arguments)
+    if before >= {cell["address"] for cell in store.queue}:
+      return status, store
+    print("\n".join(search_text.lines(store.plan, index.states(store))), flush=True)
 
 
 def worker(arguments: Arguments) -> int:
@@ -99,6 +114,7 @@ def compare(arguments: Arguments) -> int:
   from t5x_like.study import compare as comparison  # scipy takes a second to import
 
   store = Store(arguments.study_dir)
+  search_text.check_ended(store.plan)
   states = index.states(store)
   notes = comparison.unlike(store)
   if notes and not arguments.mixed:
@@ -149,7 +165,11 @@ def _planned(arguments: Arguments) -> Store:
   )
   folders = [os.path.dirname(os.path.abspath(f)) for f in arguments.gin_file]
   found = cells.expand(
-    study, code=noted["version"], search_paths=[*paths, *folders], bindings=of_base
+    study,
+    code=noted["version"],
+    search_paths=[*paths, *folders],
+    bindings=of_base,
+    outcome=store.ended,
   )
   written = {
     "name": study.name,
@@ -165,6 +185,8 @@ def _planned(arguments: Arguments) -> Store:
     "cwd": os.getcwd(),
     "data_dir": arguments.data_dir and os.path.abspath(arguments.data_dir),
     "cells": [dataclasses.asdict(cell) for cell in found.cells],
+    "trials": [dataclasses.asdict(cell) for cell in found.trials],
+    "searching": list(found.searching),
   }
   version.note(store.root, noted)
   store.write_plan(written, found.texts)

@@ -86,7 +86,7 @@ def _add_plan_flags(parser: argparse.ArgumentParser) -> None:
     "--gin.NAME",
     metavar="VALUE",
     dest="gin_name",
-    help="bind study.* or sweep.* of the study, or anything else of the base run",
+    help="bind study.*, sweep.* or tune.* of the study, or anything else of the base run",
   )
   add("--gin_bindings", action="append", default=[], help='the same, "NAME = VALUE"')
   add("--gin_search_paths", action="append", default=[], help="more folders, by commas")

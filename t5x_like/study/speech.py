@@ -161,9 +161,13 @@ def run_line(found: dict) -> tuple[str, ...]:
 def cost(found: dict) -> str:
   """What was spent."""
   spent = found["spent"]
+  searching = ""
+  if spent["searching"]["trials"]:
+    share = spent["searching"]["flops"] / spent["flops"]
+    searching = f" ({share:.0%} of them in {spent['searching']['trials']} trials)"
   return (
-    f"{spent['flops']:.3g} training FLOPs in finished runs, {duration(spent['seconds'])} "
-    "of run time in all attempts, one after another. FLOPs are three times those of a "
+    f"{spent['flops']:.3g} training FLOPs in finished runs{searching}, "
+    f"{duration(spent['seconds'])} of run time in all attempts, one after another. FLOPs are three times those of a "
     "forward pass, counted by component, padding included; tokens are positions of the "
     "model's rows, padding included; parameters are all that are declared."
   )

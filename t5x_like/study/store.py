@@ -21,13 +21,13 @@ from pathlib import Path
 from t5x_like.study import claims
 
 RETRIES = 2  # after a run was killed by a signal it could not answer
-FINAL = ("done", "diverged")
+FINAL = ("done", "diverged", "pruned")
 ENDED = (*FINAL, "failed")
 
 
 @dataclasses.dataclass(frozen=True)
 class State:
-  """name: queued, running, done, diverged or failed."""
+  """name: queued, running, done, diverged, failed, or pruned (trials of a search)."""
 
   name: str
   reason: str = ""
@@ -52,6 +52,11 @@ class Store:
         "the study's gin file first."
       ) from None
 
+  @property
+  def queue(self) -> list[dict]:
+    """All that is run: the trials of searches, then the cells that are compared."""
+    return [*self.plan.get("trials", ()), *self.plan["cells"]]
+
   def write_plan(self, plan: dict, texts: dict[str, str]) -> None:
     """Makes the directory. Writing the same plan twice, or at once, does no harm."""
     (self.root / "configs").mkdir(parents=True, exist_ok=True)
@@ -75,6 +80,11 @@ class Store:
     except FileNotFoundError:
       return None
 
+  def ended(self, address: str) -> tuple[str, float | None, list] | None:
+    """(state, value, curve) of a run that came to an end; None before it."""
+    found = self.result({"address": address})
+    return found and (found["state"], found["value"], found["curve"])
+
   def state(self, cell: dict, *, now: float, expiry: float = claims.EXPIRY) -> State:
     """Where a cell is, from its files."""
     found = self.result(cell)
@@ -96,16 +106,14 @@ class Store:
     return State("queued", ended["reason"], number)
 
   def states(self, *, expiry: float = claims.EXPIRY) -> dict[str, State]:
-    """Address -> state, of every cell of the plan."""
+    """Address -> state, of all that is run."""
     now = claims.clock(self.root)
-    return {
-      c["address"]: self.state(c, now=now, expiry=expiry) for c in self.plan["cells"]
-    }
+    return {c["address"]: self.state(c, now=now, expiry=expiry) for c in self.queue}
 
   def forgive(self) -> int:
     """Puts failed cells back into the queue; returns how many."""
     states, count = self.states(), 0
-    for cell in self.plan["cells"]:
+    for cell in self.queue:
       if states[cell["address"]].name == "failed":
         folder = self.folder(cell) / "attempts"
         for path in folder.glob("*.exit"):

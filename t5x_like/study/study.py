@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from t5x_like.study import ranges
 from t5x_like.study.sweep import Point, product
+from t5x_like.study.tune import Tune
 
 part = dataclasses.dataclass(frozen=True, kw_only=True)
 MATCHES = ("tokens", "flops", "params")
@@ -22,7 +24,8 @@ class Arm:
 
   gin_files and bindings are read after the base, in this order. swaps: parts of the
   model to replace, {"GatedFFN": "@ffn.FFN()"}. knob: the binding of one integer, such as
-  "ffn.FFN.hidden", which `Study.match` may change in steps of `multiple`.
+  "ffn.FFN.hidden", which `Study.match` may change in steps of `multiple`. tune: ranges
+  laid over those of `Study.tune`, where an arm's own are elsewhere.
   """
 
   name: str
@@ -31,6 +34,7 @@ class Arm:
   swaps: dict[str, str] = dataclasses.field(default_factory=dict)
   knob: str | None = None
   multiple: int = 1
+  tune: dict[str, tuple] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     if not self.name or set(self.name) & set("/,= \n"):
@@ -77,7 +81,8 @@ class Study:
   "params", by the arm's `knob`, or without one by the number of steps; `tolerance` is
   the largest relative difference that may be left. schedule: "matched" trains every run
   from its first step; "wsd_branch" trains runs that differ in their length alone once, up
-  to where the shorter ones decay (trunks.py). Both give the same numbers.
+  to where the shorter ones decay (trunks.py). Both give the same numbers. tune: what each
+  arm searches at each point before its seeds are run with what was found (tune.py).
   """
 
   name: str
@@ -91,6 +96,7 @@ class Study:
   match: str | None = None
   tolerance: float = 0.01
   schedule: str = "matched"
+  tune: Tune | None = None
 
   def __post_init__(self):
     names = [arm.name for arm in self.arms]
@@ -105,6 +111,7 @@ class Study:
     if not self.base:
       raise ValueError(f"Study.base={self.base} must name the gin files of a run.")
     object.__setattr__(self, "baseline", self.baseline or names[0])
+    _check_tune(self)
 
   def points(self) -> tuple[Point, ...]:
     """The product of the axes; one empty point without axes."""
@@ -113,3 +120,23 @@ class Study:
   def reference(self) -> Arm:
     """The baseline."""
     return next(arm for arm in self.arms if arm.name == self.baseline)
+
+  def searched(self, arm: Arm) -> dict[str, tuple]:
+    """The ranges that an arm is tuned over; empty without a search."""
+    return self.tune.of | arm.tune if self.tune else {}
+
+
+def _check_tune(study: Study) -> None:
+  own = [arm.name for arm in study.arms if arm.tune]
+  if study.tune is None:
+    if own:
+      raise ValueError(f"Arm.tune of {own} needs Study.tune = @tune.Tune().")
+    return
+  for arm in study.arms:
+    ranges.check(f"Arm.tune of {arm.name!r}", study.searched(arm))
+  seeds = {*study.seeds.values, *(s for point in study.points() for s in point.seeds)}
+  if study.tune.seed in seeds:
+    raise ValueError(
+      f"Tune.seed={study.tune.seed} must be none of the study's seeds {sorted(seeds)}: "
+      "the best trial's luck would count twice."
+    )

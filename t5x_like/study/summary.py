@@ -18,6 +18,7 @@ from t5x_like.study import (
   gin_difference,
   index,
   measured,
+  search_text,
   version,
 )
 from t5x_like.study.store import FINAL, Store
@@ -60,6 +61,7 @@ def summary(
     "unlike": compare.unlike(store),
     "comparable": _comparable(store),
     "spent": measured.spent(store, states),
+    "searches": search_text.found(plan, states),
     "branches": {
       "saving": branch_text.saving(plan["cells"]),
       "graph": branch_text.graph(

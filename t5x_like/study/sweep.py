@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import random
+from collections.abc import Iterable
+
+from t5x_like.study import ranges
 
 axis = dataclasses.dataclass(frozen=True, kw_only=True)
 
@@ -62,7 +64,7 @@ class Grid:
     """The points, the last name fastest."""
     _check(self, self.of)
     rows = itertools.product(*self.of.values())
-    return tuple(_point(self.of, row) for row in rows)
+    return tuple(point(self.of, row) for row in rows)
 
 
 @axis
@@ -77,7 +79,7 @@ class Zip:
     lengths = {name: len(values) for name, values in self.of.items()}
     if len(set(lengths.values())) > 1:
       raise ValueError(f"Zip.of={lengths} values; give every name as many.")
-    return tuple(_point(self.of, row) for row in zip(*self.of.values(), strict=True))
+    return tuple(point(self.of, row) for row in zip(*self.of.values(), strict=True))
 
 
 @axis
@@ -177,7 +179,7 @@ class LogRange:
     values = [float(f"{self.low * ratio**i:.6g}") for i in range(self.count)]
     if self.whole:
       values = list(dict.fromkeys(round(value) for value in values))
-    return tuple(_point((self.name,), (value,)) for value in values)
+    return tuple(point((self.name,), (value,)) for value in values)
 
 
 @axis
@@ -191,32 +193,13 @@ class Random:
 
   def points(self) -> tuple[Point, ...]:
     """The points, the same for the same seed."""
-    _check(self, self.of)
+    ranges.check("Random.of", self.of)
     generator = random.Random(self.seed)
     rows = [
-      [_draw(name, tuple(how), generator) for name, how in self.of.items()]
+      [ranges.at(how, generator.random()) for how in self.of.values()]
       for _ in range(self.count)
     ]
-    return tuple(_point(self.of, row) for row in rows)
-
-
-def _draw(name: str, how: tuple, generator: random.Random) -> object:
-  kind, *values = how
-  if kind == "choice" and values:
-    return generator.choice(values)
-  if len(values) == 2 and values[0] < values[1]:
-    low, high = values
-    if kind == "log" and low > 0:
-      drawn = math.exp(generator.uniform(math.log(low), math.log(high)))
-      return float(f"{drawn:.6g}")
-    if kind == "uniform":
-      return float(f"{generator.uniform(low, high):.6g}")
-    if kind == "int":
-      return generator.randint(low, high)
-  raise ValueError(
-    f"Random.of: {name}={how} must be ('log', low, high), ('uniform', low, high), "
-    "('int', low, high) or ('choice', value, ...)."
-  )
+    return tuple(point(self.of, row) for row in rows)
 
 
 def _check(owner: object, of: dict, *, empty: bool = False) -> None:
@@ -227,7 +210,8 @@ def _check(owner: object, of: dict, *, empty: bool = False) -> None:
     )
 
 
-def _point(names, values) -> Point:
+def point(names: Iterable[str], values: Iterable[object]) -> Point:
+  """The point that binds each name to its value."""
   labels = tuple(zip(names, values, strict=True))
   return Point(labels, tuple(f"{name} = {_gin(value)}" for name, value in labels))
 

@@ -14,11 +14,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from t5x_like.study import branches, claims, outcome, slots, version
+from t5x_like.study import branches, claims, outcome, rungs, slots, version
 from t5x_like.study.claims import Claim
-from t5x_like.study.store import ENDED, Store
+from t5x_like.study.outcome import PAUSED
+from t5x_like.study.store import ENDED, FINAL, Store
 
 POLL = 0.2  # seconds between two looks at the running process
 IDLE = 1.0  # ... at cells that others are running
@@ -66,23 +67,26 @@ class Worker:
 
   def _next(self) -> tuple[dict, Claim] | None:
     """The first cell that can be had. Workers begin at different ones."""
-    cells = self.store.plan["cells"]
     now = claims.clock(self.store.root)
-    for cell in cells:
+    for cell in self.store.queue:
       if cell["address"] in self.ended:
         continue
       state = self.store.state(cell, now=now, expiry=self.expiry)
       if state.name in ENDED:
         self.ended.add(cell["address"])
-      elif state.name == "queued" and not branches.waits(self.store, cell):
+      elif state.name == "queued" and not self._waits(cell):
         folder = self.store.folder(cell)
         claim = claims.take(folder, expiry=self.expiry, now=now)
         if claim is not None:
           return cell, claim
     return None
 
+  def _waits(self, cell: dict) -> bool:
+    """For other cells, before it can begin or go on."""
+    return branches.waits(self.store, cell) or rungs.turn(self.store, cell).waits
+
   def _all_ended(self) -> bool:
-    return len(self.ended) == len({c["address"] for c in self.store.plan["cells"]})
+    return len(self.ended) == len({c["address"] for c in self.store.queue})
 
   def _run_cell(self, cell: dict, claim: Claim) -> bool:
     """One attempt; whether the cell came to an end."""
@@ -91,16 +95,19 @@ class Worker:
       return False
     name = label(cell)
     begun = time.time()
-    how = branches.lost(self.store, cell)
+    turn = rungs.turn(self.store, cell)
+    how = branches.lost(self.store, cell) or turn.ended
     if how is None:
       self.say(f"start  {name}" + (f"  attempt {claim.number}" * (claim.number > 1)))
-      status = self._train(cell, claim)
+      status = self._train(cell, claim, turn.bindings())
       if status is None:
         self.say(f"lost   {name}  another worker has it")
         return False
       how = self._judge(cell, claim, status) | {"status": status}
+      if status == PAUSED and turn.until is not None:
+        how |= {"class": "paused", "reason": f"at step {turn.until}"}
     how |= {"seconds": round(time.time() - begun, 3)}
-    final = how["class"] in ("done", "diverged")
+    final = how["class"] in FINAL
     if final:
       found = how.pop("found") | {"seconds": self._seconds(claim) + how["seconds"]}
       found.setdefault("branch", branches.taken(self.store, cell))
@@ -109,11 +116,11 @@ class Worker:
     self.say(f"{how['class']:<6} {name}  {how['reason']}".rstrip())
     return final or how["class"] == "failed"
 
-  def _train(self, cell: dict, claim: Claim) -> int | None:
+  def _train(self, cell: dict, claim: Claim, more: list[str]) -> int | None:
     """Exit status of the run, or None when the claim was lost meanwhile."""
     with open(claim.log, "ab") as log:
       self.child = subprocess.Popen(
-        command(self.store, cell),
+        command(self.store, cell, more),
         stdout=log,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -176,8 +183,11 @@ class Worker:
       self.child.send_signal(signal.SIGTERM)  # saves, then ends
 
 
-def command(store: Store, cell: dict) -> list[str]:
-  """What runs a cell: `t5x_like train`, or what a test put into the plan."""
+def command(store: Store, cell: dict, more: Sequence[str] = ()) -> list[str]:
+  """What runs a cell: `t5x_like train`, or what a test put into the plan.
+
+  more: bindings that change nothing but where this attempt ends.
+  """
   program, *rest = store.plan["command"]
   words = [
     # The plan may have been made where another Python is, as for a container.
@@ -187,7 +197,9 @@ def command(store: Store, cell: dict) -> list[str]:
     f"--gin_bindings=run.Run.seed = {cell['seed']}",
     "--process_count=1",  # the tasks of a scheduler are workers, not parts of a run
   ]
-  words += [f"--gin_bindings={line}" for line in branches.bindings(store, cell)]
+  words += [
+    f"--gin_bindings={line}" for line in (*branches.bindings(store, cell), *more)
+  ]
   if store.plan["data_dir"]:
     words.append(f"--data_dir={store.plan['data_dir']}")
   return words
@@ -206,9 +218,17 @@ def environment(store: Store) -> dict[str, str]:
 
 
 def label(cell: dict) -> str:
-  """A cell as people name it: arm, point, seed."""
-  point = " ".join(f"{short(k)}={v}" for k, v in cell["point"].items())
-  return " ".join(filter(None, [cell["arm"], point, f"seed={cell['seed']}"]))
+  """A cell as people name it: arm, point, seed; or what a trial tries."""
+  trial = cell.get("trial")
+  last = f"trial={trial['number']}" if trial else f"seed={cell['seed']}"
+  tried = setting(trial["values"]) if trial else ""
+  return " ".join(filter(None, [cell["arm"], setting(cell["point"]), last, tried]))
+
+
+def setting(values: dict[str, object]) -> str:
+  """Names and values as people write them; numbers with four digits."""
+  told = lambda value: f"{value:.4g}" if isinstance(value, float) else value
+  return " ".join(f"{short(name)}={told(value)}" for name, value in values.items())
 
 
 def short(name: str) -> str:

@@ -68,6 +68,16 @@ MAY_IMPORT = {
   "t5x_like.study.cells": (
     "t5x_like.study",
     "t5x_like.config",
+    "t5x_like.statements",
+  ),
+  "t5x_like.study.reader": (
+    "t5x_like.study",
+    "t5x_like.config",
+    "t5x_like.statements",
+  ),
+  "t5x_like.study.rows": ("t5x_like.study", "t5x_like.identity"),
+  "t5x_like.study.tuning": (
+    "t5x_like.study",
     "t5x_like.identity",
     "t5x_like.statements",
   ),
@@ -121,6 +131,7 @@ LIBRARIES = {
   "t5x_like.launching": (),
   "t5x_like.study": ("numpy", "scipy"),
   "t5x_like.study.figures": ("numpy", "matplotlib"),
+  "t5x_like.study.optuna_trials": ("optuna",),
   "t5x_like.study.ray_tasks": ("ray",),
 }
 
@@ -129,6 +140,7 @@ DOORS = {
   "gin": ("t5x_like.config",),
   "orbax": ("t5x_like.checkpoint", "t5x_like.retention", "t5x_like.stepdirs"),
   "tensorboardX": ("t5x_like.ledger",),
+  "optuna": ("t5x_like.study.optuna_trials",),
   "ray": ("t5x_like.study.ray_tasks",),
   "matplotlib": ("t5x_like.plot", "t5x_like.study.figures"),
   "safetensors": ("t5x_like.interop.weights",),

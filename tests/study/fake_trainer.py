@@ -4,7 +4,7 @@ only, so that a study of dozens of runs takes seconds.
 Takes the same flags; a run has 20 steps, a checkpoint every 5, goes on after a kill, and
 ends with a loss that its configuration and its seed decide. Every end is noted in
 `completed.txt` beside the plan. "keep": a step whose checkpoint branches go on from;
-"stop": one at which it diverges.
+"stop": one at which it diverges; "losses": {step: loss}, of evaluations.
 """
 
 import json
@@ -30,15 +30,19 @@ def main() -> int:
     return 2
   saved = run / "checkpoint"
   step = int(saved.read_text()) if saved.exists() else begin(words)
+  pause = re.search(r"pause = (\d+)", words)
+  pause = int(pause[1]) if pause else STEPS
   if step == STEPS:  # as the trainer: a run that is complete is not run
     return 0
   with open(run / "metrics.jsonl", "a") as ledger:
-    while step < STEPS and not stop:
+    while step < pause and not stop:
       time.sleep(how.get("seconds", 0.01))
       step += 1
       loss = how["loss"] + seed / 10 + 1 / step
       line = {"step": step, "time": time.time(), "loss": loss}
-      if step == STEPS:
+      measured = how.get("losses", {str(STEPS): loss})
+      if str(step) in measured:
+        loss = measured[str(step)]
         line["validation/loss"] = "nan" if how.get("diverge") else loss
       ledger.write(json.dumps(line) + "\n")
       ledger.flush()
@@ -53,6 +57,9 @@ def main() -> int:
   if stop:
     saved.write_text(str(step))
     return 128 + 15
+  if step < STEPS:
+    saved.write_text(str(step))
+    return 75
   with open(run.parents[2] / "completed.txt", "a") as file:
     file.write(f"{run.name}\n")
   return 0

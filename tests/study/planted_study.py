@@ -64,6 +64,23 @@ def branched(store: Store, trunk: str, *, step: int) -> Store:
   return store
 
 
+def searched(store: Store, losses: dict[str, list[dict]], *, factor: int) -> Store:
+  """Gives arms trials: losses, {step: loss} of each; the steps before the last are
+  looks."""
+  trials, texts = [], {}
+  for arm, own in losses.items():
+    cell = next(c for c in store.plan["cells"] if c["arm"] == arm)
+    for number, curve in enumerate(own):
+      config = f"{arm}-{number}"
+      *looks, _ = curve
+      trial = {"number": number, "round": 0, "values": {"RATE": number + 1.0}}
+      trial |= {"looks": looks, "factor": factor}
+      trials.append(cell | {"address": f"t{config}", "config": config, "trial": trial})
+      texts[config] = json.dumps({"loss": 9.0, "losses": curve})
+  store.write_plan(store.plan | {"trials": trials, "searching": []}, texts)
+  return store
+
+
 def completed(store: Store) -> list[str]:
   """Addresses, once for each time that a run came to its end."""
   return (store.root / "completed.txt").read_text().split()

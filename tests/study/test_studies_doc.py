@@ -24,7 +24,7 @@ COMMANDS = [
   for command in re.findall(r"(?m)^    (t5x_like (?:.*\\\n)*.*)$", TEXT)
 ]
 # A verb and its study, and what is printed directly below the command.
-NAME = re.compile(r"tiny_ffn|horizons")
+NAME = re.compile(r"tiny_ffn|horizons|tuned_optimizers")
 PRINTED = {
   (shlex.split(command)[2], NAME.search(command)[0]): output
   for command, output in re.findall(
