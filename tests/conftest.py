@@ -64,9 +64,14 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def temporary(tmp_path_factory) -> None:
-  """What tests and libraries leave among temporary files goes when pytest's own go."""
-  tempfile.tempdir = os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("t"))
+def temporary():
+  """What tests and libraries leave among temporary files goes when the tests end.
+
+  Not below pytest's own folder, whose name is too long for the sockets that Ray puts there.
+  """
+  with tempfile.TemporaryDirectory(prefix="t5x", ignore_cleanup_errors=True) as folder:
+    tempfile.tempdir = os.environ["TMPDIR"] = folder
+    yield
 
 
 @pytest.fixture
