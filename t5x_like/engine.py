@@ -110,6 +110,7 @@ class Engine:
       axis=axis,
       rows=tuple(name for name in spread if name != axis),
       constrain=place.constrainer(self.mesh, within),
+      repeats=run.execution.pipeline_repeats or 1,
     )
     if self.ring is not None:
       raise ValueError(
@@ -117,7 +118,7 @@ class Engine:
       )
     for side in ("encoder", "decoder"):
       if hasattr(run.model, side):
-        check_stages(getattr(run.model, side), stages.count)
+        check_stages(getattr(run.model, side), stages.count, stages.repeats)
     asked = run.execution.pipeline_microbatches
     microbatches_of(stages, asked, run.batch // run.microbatches)
     return stages

@@ -16,6 +16,11 @@ import sys
 TUNABLE = "glibc.malloc.hugetlb=1"
 # Use whole 512-bit registers where the processor has them (XLA stops at 256 by itself).
 XLA_CPU_FLAGS = ("--xla_cpu_prefer_vector_width=512",)
+# A collective blocks a thread of XLA:CPU until all devices are there, and several may wait
+# at once. With a thread a core, simulated devices ended in each other's way: those of an
+# interleaved pipeline, after 40 seconds, with "Termination timeout".
+DEVICES = "--xla_force_host_platform_device_count="
+THREADS = 4  # of each simulated device
 MARK = "T5X_LIKE_PREPARED"
 
 
@@ -29,6 +34,9 @@ def environment(old: dict[str, str]) -> dict[str, str]:
   known = {flag.split("=")[0] for flag in flags}
   added = [flag for flag in XLA_CPU_FLAGS if flag.split("=")[0] not in known]
   new["XLA_FLAGS"] = " ".join([*flags, *added])
+  for flag in flags:
+    if flag.startswith(DEVICES):
+      new.setdefault("NPROC", str(THREADS * int(flag.removeprefix(DEVICES))))
   new[MARK] = "1"
   return new
 

@@ -20,13 +20,19 @@ QUICK = (
 
 def environment(root: Path, *, devices: int = 1) -> dict[str, str]:
   """Of a child on the CPU that sees the repository, and the tests' compiled programs."""
-  return os.environ | {
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {QUICK}",
-    "PYTHONPATH": str(root),
-    "JAX_PLATFORMS": "cpu",
-    "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax-tests"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-  }
+  # As t5x_like/host.py: threads for collectives that wait for each other.
+  threads = {"NPROC": str(4 * devices)} if devices > 1 else {}
+  return (
+    os.environ
+    | threads
+    | {
+      "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {QUICK}",
+      "PYTHONPATH": str(root),
+      "JAX_PLATFORMS": "cpu",
+      "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax-tests"),
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
+  )
 
 
 def printed(root: Path, program: str, *words: str, devices: int = 1):

@@ -28,8 +28,9 @@ MODEL = llama.llama(dim=32, hidden=64, heads=4, kv_heads=4, layers=2, vocab=96)
 SLOTS = rewrite(
   mixtral(dim=32, hidden=24, heads=4, layers=2, experts=4, vocab=96),
   lambda n: replace(n, capacity=Capacity(training=1.25)) if isinstance(n, MoE) else n)
+DEEPER = llama.llama(dim=32, hidden=64, heads=4, kv_heads=4, layers=4, vocab=96)
 MESHES = {
-  "pipeline": Mesh(data=4, pipeline=2),
+  "pipeline": Mesh(data=4, pipeline=2), "interleaved": Mesh(data=4, pipeline=2),
   "data": Mesh(), "zero1": Mesh(), "zero2": Mesh(), "fsdp": Mesh(data=1, fsdp=8),
   "tensor": Mesh(data=2, tensor=4),
   "fsdp_tensor_sequence": Mesh(data=2, fsdp=2, tensor=2),
@@ -38,10 +39,13 @@ MESHES = {
 }
 
 def run(rules):
-  model = SLOTS if rules == "expert" else MODEL
+  model = {"expert": SLOTS, "interleaved": DEEPER}.get(rules, MODEL)
+  repeats = 2 if rules == "interleaved" else None
   return Run(model=model, model_dir="x", task=TASK, lengths={"targets": 16}, steps=1,
-             batch=16, mesh=MESHES[rules], rules=rules,
-             execution=Execution(pipeline_microbatches=4),
+             batch=16, mesh=MESHES[rules],
+             rules="pipeline" if rules == "interleaved" else rules,
+             execution=Execution(pipeline_microbatches=4, pipeline_repeats=repeats,
+                                 remat="minimal" if repeats else "none"),
              optimizer=optim.AdamW(learning_rate=1e-3, clip=1.0))
 
 def moved(rules):
@@ -147,6 +151,24 @@ def test_stages_sum_the_gradients_of_their_layers_once(found):
   outside = 2 * TABLE + 32 * 4
   layers = (found["bytes"] - outside) / 2
   assert layers <= moved["all-reduce data"] <= layers + FEW
+
+
+def test_interleaved_stages_exchange_their_layers_once_each_way(found):
+  """Beside one microbatch a tick each way: of two devices with two of four pieces, each
+  sends one to the other, and its gradient comes back. No device gathers layers."""
+  moved, stages = found["interleaved"], found["pipeline"]
+  ticks = 4 * 2 + 2
+  passed = 2 * ticks * 16 * 32 * 4
+  layer = (found["bytes"] - 2 * TABLE - 32 * 4) / LAYERS
+  exchanged = passed + 2 * layer
+  assert exchanged <= moved["collective-permute pipeline"] <= exchanged * 1.03
+  assert (
+    moved["all-reduce data"] == 2 * stages["all-reduce data"]
+  )  # of twice the layers
+  unlike = ("collective-permute pipeline", "all-reduce data")
+  for name in set(moved) | set(stages):
+    if name not in unlike:
+      assert moved[name] == stages[name]
 
 
 def test_tokens_travel_to_their_experts_and_back(found):

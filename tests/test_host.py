@@ -26,3 +26,10 @@ def test_advice_names_the_program_as_it_was_called(tmp_path, monkeypatch):
   assert host.command() == "t5x_like"
   monkeypatch.setattr(sys, "argv", ["/somewhere/main.py"])
   assert host.command() == "python -m t5x_like.main"
+
+
+def test_simulated_devices_have_threads_that_may_wait_for_each_other():
+  flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+  assert host.environment(flags)["NPROC"] == "32"
+  assert host.environment(flags | {"NPROC": "3"})["NPROC"] == "3"
+  assert "NPROC" not in host.environment({})

@@ -55,6 +55,7 @@ MESHES = {
   "all_to_all": Mesh(data=2, context=4),
   "pipeline": Mesh(data=2, pipeline=4),
   "pipeline_tensor": Mesh(data=2, pipeline=2, tensor=2),
+  "interleaved": Mesh(data=2, pipeline=2, tensor=2),
   "pipeline_fsdp_tensor": Mesh(data=1, pipeline=2, fsdp=2, tensor=2),
   "expert": Mesh(data=2, fsdp=4), "expert_tensor": Mesh(data=2, fsdp=2, tensor=2),
 }
@@ -73,6 +74,11 @@ def placed(model, rules):
     remat = "full" if model == "llama" else "none"
     execution = Execution(pipeline_microbatches=parts, remat=remat)
     found |= {"execution": execution, "microbatches": 1}
+  if rules.startswith("interleaved"):
+    execution = Execution(
+      pipeline_microbatches=2 if model == "moe" else 4, pipeline_repeats=2,
+      remat="full" if model == "llama" else "minimal")
+    found |= {"rules": "pipeline_tensor", "execution": execution, "microbatches": 1}
   return found
 
 def losses(model, mesh, rules):
@@ -124,6 +130,10 @@ CASES = (
   ("moe", "expert"),
   ("moe", "expert_tensor"),
   ("dropout", "pipeline"),
+  ("t5", "interleaved"),
+  ("llama", "interleaved"),
+  ("moe", "interleaved"),
+  ("dropout", "interleaved"),
 )
 
 

@@ -50,6 +50,9 @@ class Execution:
   pipeline_microbatches: parts of a batch that follow each other through the stages of a
     pipeline (partitioning/rules.py, `pipeline`), None for as many as stages. With S
     stages and M parts, (S - 1) / (M + S - 1) of the time a stage waits.
+  pipeline_repeats: pieces of each stage, through all of which a part goes round (the
+    interleaved schedule), None for one. With V pieces a stage waits for S of V M + S
+    shorter turns, but layers are exchanged between stages in every step.
   """
 
   compute_dtype: str = "float32"
@@ -59,11 +62,20 @@ class Execution:
   attention: str | tuple[str, ...] = "auto"
   strict: bool = False
   pipeline_microbatches: int | None = None
+  pipeline_repeats: int | None = None
 
   def __post_init__(self):
     parts = self.pipeline_microbatches
     if parts is not None and parts < 1:
       raise ValueError(f"Execution.pipeline_microbatches={parts} must be positive.")
+    repeats = self.pipeline_repeats
+    if repeats is not None and repeats < 1:
+      raise ValueError(f"Execution.pipeline_repeats={repeats} must be positive.")
+    if (repeats or 1) > 1 and self.remat == "none":
+      raise ValueError(
+        f"Execution.pipeline_repeats={repeats} with remat='none' would keep a copy of its "
+        "weights for every turn of a microbatch. Use remat 'minimal', 'dots' or 'full'."
+      )
     if self.compute_dtype not in DTYPES:
       raise ValueError(
         f"Execution.compute_dtype={self.compute_dtype!r} is not supported; "

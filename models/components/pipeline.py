@@ -2,12 +2,15 @@
 
 You are in: models/components, below stack.py. Every device group keeps its layers, a
 stage; a microbatch moves on by one stage a tick, so that all stages compute at once, each
-on another microbatch (GPipe, Huang et al. 2019, arXiv:1811.06965, section 2). One
+on another microbatch (GPipe, Huang et al. 2019, arXiv:1811.06965, section 2). With
+`repeats`, each device has several shorter stages and a microbatch goes round as often
+(the interleaved schedule of Narayanan et al. 2021, arXiv:2104.04473, section 2.2). One
 program computes all stages: a stage is one place of an array axis that the mesh splits.
 The backward pass is the gradient of that program: the same ticks in reverse.
 
 Shapes: B batch, T tokens, D embed, L layers, S stages, M microbatches, R groups of
-devices that have rows of their own, b rows of a microbatch in one group: B = R b M.
+devices that have rows of their own, b rows of a microbatch in one group: B = R b M, V
+repeats.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
+from models.components import deal
+
 ROWS = "rows"  # name of the axis R while tracing
 
 
@@ -29,13 +34,15 @@ class Stages:
   """Devices among which the layers of a stack are split: one axis of a mesh.
 
   rows: mesh axes over which the rows of a microbatch are spread. constrain(x, axes): pins
-  activations of one stage and one group of rows.
+  activations of one stage and one group of rows. repeats: V, how often a microbatch goes
+  through all devices.
   """
 
   mesh: jax.sharding.Mesh
   axis: str
   rows: tuple[str, ...]
   constrain: Callable
+  repeats: int = 1
 
   @property
   def count(self) -> int:
@@ -57,6 +64,11 @@ class Stages:
 def microbatches_of(stages: Stages, asked: int | None, batch: int) -> int:
   """M. Raises ValueError when a batch does not divide."""
   count = stages.count if asked is None else asked
+  if stages.repeats > 1 and count % stages.count:
+    raise ValueError(
+      f"Execution.pipeline_microbatches={count} must be a multiple of {stages.count} "
+      f"stages with Execution.pipeline_repeats={stages.repeats}: as many go round together."
+    )
   if batch % (stages.groups * count):
     raise ValueError(
       f"A batch of {batch} rows does not divide over {count} microbatches of rows on "
@@ -66,15 +78,22 @@ def microbatches_of(stages: Stages, asked: int | None, batch: int) -> int:
   return count
 
 
-def ticks(stages: int, microbatches: int) -> int:
-  """Turns of the loop: the last microbatch enters after M - 1 and takes S."""
-  return microbatches + stages - 1
+def ticks(stages: int, microbatches: int, repeats: int = 1) -> int:
+  """Ticks of the loop, in each of which a stage computes L / (S V) layers of a microbatch.
+
+  The last microbatch enters after M - 1 and takes S. With repeats the loop goes on to
+  the end of a turn of S, one tick longer than it had to.
+  """
+  if repeats == 1:
+    return microbatches + stages - 1
+  return microbatches * repeats + stages
 
 
 def pipelined(
   stages: Stages,
   microbatches: int,
   stage: Callable,
+  kept: Callable,
   layers: object,
   shared: object,
   rows: dict[str, jax.Array],
@@ -82,14 +101,15 @@ def pipelined(
   """(x_BTD after all layers, means of extra losses over microbatches, by name).
 
   stage(layers, shared, rows) -> (x, extra losses): some layers on some rows; it may sum
-  over the axis ROWS. layers: a tree of [L, ...]. shared: a tree of what all layers and
+  over the axis ROWS. kept: what jax.checkpoint does to a tick's computation, or nothing.
+  layers: a tree of [L, ...]. shared: a tree of what all layers and
   rows use. rows: arrays [B, ...] that travel with their microbatch; "x" is what goes
-  through the layers. Raises ValueError when L does not divide over the stages.
+  through the layers. L is a multiple of S V, and with V above 1 M is one of S.
   """
-  S, M = stages.count, microbatches
+  S, M, V = stages.count, microbatches, stages.repeats
   # A copy for each group of rows: gradients add up where they are, tick for tick, and
   # are summed over groups once, after the loop.
-  weights = jax.tree.map(lambda x: _copies(stages, _split(x, S)), layers)
+  weights = jax.tree.map(lambda x: _copies(stages, _split(stages, x)), layers)
   shared = jax.tree.map(
     lambda x: _copies(stages, jnp.broadcast_to(x, (S, *x.shape))), shared
   )
@@ -99,13 +119,18 @@ def pipelined(
     spmd_axis_name=stages.axis,
   )
 
+  @kept
+  def computed(weights, shared, held, turn):
+    return compute(_piece(stages, weights, turn), shared, held)
+
   def tick(held, now):
     number, new = now
-    held = {name: _entered(stages, held[name], new[name]) for name in held}
-    x, aux = compute(weights, shared, held)
+    at = number - jnp.arange(S)  # the work of each stage, of which there are M V
+    turn = at // S % V  # how often the microbatch has come round
+    held = {k: _entered(stages, held[k], new[k], turn) for k in held}
+    x, aux = computed(weights, shared, held, turn)
     x = stages.pin(x, stages.axis, stages.rows)
-    at = number - jnp.arange(S)  # the microbatch of each stage
-    busy = (at >= 0) & (at < M)
+    busy = (at >= 0) & (at < M * V)
     aux = {k: jnp.sum(jnp.where(busy, jnp.mean(v, 1), 0.0)) for k, v in aux.items()}
     return held | {"x": x}, (x, aux)
 
@@ -114,18 +139,69 @@ def pipelined(
   held, last = (
     {name: jax.lax.stop_gradient(x[i]) for name, x in entering.items()} for i in (0, -1)
   )
-  turns = ticks(S, M)
+  if V == 1:
+    x, aux = _through(tick, held, entering, last, count=ticks(S, M))
+    x = x[S - 1 :]
+  else:
+    x, aux = _around(tick, held, entering, stages=S, repeats=V)
+    # Of V turns of S microbatches the last one is what leaves.
+    x = x[S - 1 : M * V + S - 1].reshape(-1, V, S, *x.shape[1:])[:, -1]
+    x = x.reshape(M, *x.shape[2:])
+  return _left(stages, x), {k: jnp.sum(v) / M for k, v in aux.items()}
+
+
+def _through(tick: Callable, held: dict, entering: dict, last: dict, *, count: int):
+  """(x, extra losses) of all stages after each tick. After M, the last enters again."""
   entering = {
-    name: jnp.concatenate([x, *[last[name][None]] * (turns - M)])
+    name: jnp.concatenate([x, *[last[name][None]] * (count - x.shape[0])])
     for name, x in entering.items()
   }
-  _, (x, aux) = jax.lax.scan(tick, held, (jnp.arange(turns), entering))
-  return _left(stages, x[S - 1 :]), {k: jnp.sum(v) / M for k, v in aux.items()}
+  return jax.lax.scan(tick, held, (jnp.arange(count), entering))[1]
 
 
-def _split(x: jax.Array, stages: int) -> jax.Array:
-  """[L, ...] -> [S, L / S, ...]."""
-  return x.reshape(stages, x.shape[0] // stages, *x.shape[1:])
+def _around(tick: Callable, held: dict, entering: dict, *, stages: int, repeats: int):
+  """The same where S microbatches go round V times before the next S enter: the first
+  comes back just when the last has left the first stage."""
+  entering = {k: x.reshape(-1, stages, *x.shape[1:]) for k, x in entering.items()}
+  groups = entering["x"].shape[0]
+
+  def turn(held, number):
+    group = jnp.minimum(number // repeats, groups - 1)
+    new = {k: x[group] for k, x in entering.items()}
+    return jax.lax.scan(tick, held, (number * stages + jnp.arange(stages), new))
+
+  # One turn more, until the last stage is done.
+  found = jax.lax.scan(turn, held, jnp.arange(groups * repeats + 1))[1]
+  return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+
+
+def _split(stages: Stages, x: jax.Array) -> jax.Array:
+  """[L, ...] -> [S, L / S, ...], with V above 1 [S, V, L / (S V), ...]."""
+  if stages.repeats == 1:
+    return x.reshape(stages.count, x.shape[0] // stages.count, *x.shape[1:])
+  return deal.dealt(x, mesh=stages.mesh, axis=stages.axis, hands=stages.repeats)
+
+
+def _piece(stages: Stages, weights: object, turn: jax.Array) -> object:
+  """Of each stage the layers [S, R, L / (S V), ...] that it computes at its turn [S]."""
+  if stages.repeats == 1:
+    return weights
+  at = PartitionSpec(stages.axis)
+
+  @functools.partial(
+    jax.shard_map,
+    mesh=stages.mesh,
+    in_specs=(at, at),
+    out_specs=at,
+    axis_names={stages.axis},
+    check_vma=False,
+  )
+  def chosen(weights, turn):
+    # A slice in each device: of a batch of indices XLA would make a gather of all.
+    pick = lambda x: jax.lax.dynamic_index_in_dim(x, turn[0], 2, keepdims=False)
+    return jax.tree.map(pick, weights)
+
+  return chosen(weights, turn)
 
 
 def _copies(stages: Stages, x: jax.Array) -> jax.Array:
@@ -145,24 +221,30 @@ def _microbatches(stages: Stages, x: jax.Array, count: int) -> jax.Array:
   return stages.pin(x, None, stages.axis, stages.rows)
 
 
-def _entered(stages: Stages, held: jax.Array, new: jax.Array) -> jax.Array:
-  """[S, R, b, ...] one stage on; the first takes its `new`."""
+def _entered(
+  stages: Stages, held: jax.Array, new: jax.Array, turn: jax.Array
+) -> jax.Array:
+  """[S, R, b, ...] one stage on; the first takes its `new` where its turn is 0, and else
+  what the last one had."""
   pairs = [(i, i + 1) for i in range(stages.count - 1)]
+  if stages.repeats > 1:
+    pairs.append((stages.count - 1, 0))
   at = PartitionSpec(stages.axis)
 
   @functools.partial(
     jax.shard_map,
     mesh=stages.mesh,
-    in_specs=(at, at),
+    in_specs=(at, at, at),
     out_specs=at,
     axis_names={stages.axis},
     check_vma=False,
   )
-  def passed(held, new):
+  def passed(held, new, turn):
     before = jax.lax.ppermute(held, stages.axis, pairs)
-    return jnp.where(jax.lax.axis_index(stages.axis) == 0, new, before)
+    enters = (jax.lax.axis_index(stages.axis) == 0) & (turn[0] == 0)
+    return jnp.where(enters, new, before)
 
-  return stages.pin(passed(held, new), stages.axis, stages.rows)
+  return stages.pin(passed(held, new, turn), stages.axis, stages.rows)
 
 
 def _left(stages: Stages, x: jax.Array) -> jax.Array:

@@ -9,6 +9,7 @@ keep is `Execution.remat`, by the names that layers give to their values.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -49,6 +50,16 @@ def rematerialized(body: Callable, execution: Execution, *, scanned: bool) -> Ca
   # What is recomputed must not be merged with what was computed: a scan sees to that by
   # itself, elsewhere it costs a barrier.
   return jax.checkpoint(named_body, policy=_policy(execution), prevent_cse=not scanned)
+
+
+def staged(execution: Execution, repeats: int) -> Callable:
+  """What a stage of a pipeline keeps of a microbatch until its backward pass: of "full"
+  what enters the stage (arXiv:1811.06965, section 2.3), inside of it layer by layer; else
+  what the layers keep. With `repeats` that must be said once more around the stage: the
+  layers are chosen there, and every tick would keep a copy of their weights."""
+  if execution.remat != "full" and repeats == 1:
+    return lambda body: body
+  return functools.partial(jax.checkpoint, policy=_policy(execution), prevent_cse=False)
 
 
 def _policy(execution: Execution) -> Callable:

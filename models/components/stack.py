@@ -19,7 +19,7 @@ from models.components.context import Context
 from models.components.param import stacked
 from models.components.pipeline import ROWS, microbatches_of, pipelined
 from models.components.position import RelativeBias
-from models.components.recompute import rematerialized
+from models.components.recompute import rematerialized, staged
 from models.components.spec import spec
 
 
@@ -184,16 +184,13 @@ def _staged(
     x_BTD, _, aux = _layers(graphs, (*layers, None), rows["x"], own)
     return x_BTD, aux
 
-  if ctx.execution.remat == "full":
-    # Of every microbatch only what enters the stage is kept (arXiv:1811.06965, section
-    # 2.3); inside of it, layer by layer.
-    stage = jax.checkpoint(stage, prevent_cse=False)
+  kept = staged(ctx.execution, ctx.stages.repeats)
   rows = {"x": x_BTD} | ctx.by_row()
-  x_BTD, aux = pipelined(ctx.stages, parts, stage, layers, ctx.bias, rows)
+  x_BTD, aux = pipelined(ctx.stages, parts, stage, kept, layers, ctx.bias, rows)
   return ctx.constrain(x_BTD, ("batch", "length", "embed")), {}, aux
 
 
-def check_stages(stack: object, stages: int) -> None:
+def check_stages(stack: object, stages: int, repeats: int = 1) -> None:
   """ValueError where the layers of a stack cannot be cut into equal stages."""
   if type(stack) is not Stack:
     raise ValueError(
@@ -201,11 +198,13 @@ def check_stages(stack: object, stages: int) -> None:
       "Set Mesh.pipeline = 1."
     )
   for first, period, count in runs(stack.blocks):
-    if count % stages:
+    if count % (stages * repeats):
       what = "equal layers" if period == 1 else f"equal groups of {period} layers"
+      pieces = f" of {repeats} pieces" * (repeats > 1)
       raise ValueError(
-        f"{count} {what}, from layer {first} on, do not divide over {stages} stages. "
-        "Change Mesh.pipeline, or the layers of the model."
+        f"{count} {what}, from layer {first} on, do not divide over {stages} stages"
+        f"{pieces}. Change Mesh.pipeline, Execution.pipeline_repeats, or the layers of "
+        "the model."
       )
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 KINDS = (
@@ -51,13 +52,15 @@ class Instruction:
 @dataclasses.dataclass(frozen=True)
 class Collective:
   """kind: one of KINDS. group: devices that take part together. bytes: what the whole
-  of it is on one device, the larger of what goes in and comes out. times: in a step."""
+  of it is on one device, the larger of what goes in and comes out. times: in a step.
+  pairs: who sends to whom, of a collective-permute; others take no part."""
 
   kind: str
   group: tuple[int, ...]
   bytes: int
   times: float
   source: str
+  pairs: tuple[tuple[int, int], ...] = ()
 
 
 class Module:
@@ -181,10 +184,22 @@ def collectives(text: str) -> list[Collective]:
     if kind == "all-reduce" and module.scattered(name, one):
       kind = "reduce-scatter"
     source = re.search(r'op_name="([^"]*)"', one.text)
-    found.append(
-      Collective(kind, group(one.text), moved, times, source.group(1) if source else "")
-    )
+    source = source.group(1) if source else ""
+    sends = pairs(one.text)
+    members = next((pair for pair in sends if pair[0] != pair[1]), group(one.text))
+    found.append(Collective(kind, members, moved, times, source, sends))
   return found
+
+
+def busiest(permutes: list[Collective]) -> float:
+  """Bytes that the device sends or takes which has most to do in them."""
+  sent, taken = Counter(), Counter()
+  for one in permutes:
+    for source, target in one.pairs:
+      if source != target:
+        sent[source] += one.bytes * one.times
+        taken[target] += one.bytes * one.times
+  return max([0.0, *sent.values(), *taken.values()])
 
 
 def product_flops(text: str, *, open_turns: float = 1) -> float:
@@ -226,6 +241,13 @@ def group(text: str) -> tuple[int, ...]:
   if found := re.search(r"(?:replica_groups|source_target_pairs)=\{\{([\d,]*)\}", text):
     return _numbers(found.group(1))
   return ()
+
+
+def pairs(text: str) -> tuple[tuple[int, int], ...]:
+  """(source, target) of a collective-permute's attributes."""
+  found = re.search(r"source_target_pairs=\{((?:\{\d+,\d+\},?)*)\}", text)
+  numbers = re.findall(r"\{(\d+),(\d+)\}", found.group(1)) if found else ()
+  return tuple((int(source), int(target)) for source, target in numbers)
 
 
 def shapes(text: str) -> list[tuple[str, tuple[int, ...]]]:

@@ -84,11 +84,15 @@ def _compiled(run: Run) -> Program:
     text = _partitioned(pathlib.Path(folder))
   mesh = tuple(engine.mesh.shape[axis] for axis in AXES)
   moved: Moved = {}
+  permutes: dict[tuple, list] = {}
   for one in hlo.collectives(text):
     axes = mesh_axes(one.group, mesh)
-    if axes:
+    if axes and one.pairs:
+      permutes.setdefault((one.kind, axes), []).append(one)
+    elif axes:
       key = (one.kind, axes)
       moved[key] = moved.get(key, 0) + one.bytes * one.times
+  moved |= {key: hlo.busiest(found) for key, found in permutes.items()}
   return Program(
     flops=hlo.product_flops(text, open_turns=_causal_blocks(shapes)),
     moved=moved,

@@ -57,6 +57,21 @@ def test_collectives_of_a_program():
   }
 
 
+def test_a_device_is_as_busy_as_what_it_sends_and_takes_itself():
+  """Of three exchanges of 32 bytes each, device 1 sends in two and takes in one."""
+  text = """ENTRY %main (q: f32[8]) -> f32[8] {
+  %q = f32[8]{0} parameter(0)
+  %a = f32[8]{0} collective-permute(%q), source_target_pairs={{0,1},{1,2}}
+  %b = f32[8]{0} collective-permute(%a), source_target_pairs={{3,3},{1,0}}
+  ROOT %c = f32[8]{0} collective-permute(%b), source_target_pairs={{2,3}}
+}
+"""
+  found = hlo.collectives(text)
+  assert [one.group for one in found] == [(0, 1), (1, 0), (2, 3)]
+  assert hlo.busiest(found) == 64
+  assert hlo.busiest(found[1:2]) == 32
+
+
 def test_products_count_as_often_as_their_loop_turns():
   assert hlo.product_flops(PROGRAM) == 5 * 2 * 4 * 8 * 16
 

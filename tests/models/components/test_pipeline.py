@@ -7,9 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from models.components import pipeline
+from models.components import deal, pipeline
 from models.components.by_row import drawn, keys_of
 from models.components.context import Context, unconstrained
+from models.components.execution import Execution
 from models.components.shared_stack import SharedStack
 from models.components.spec import replace
 from models.components.stack import Stack, check_stages
@@ -34,6 +35,56 @@ def test_the_last_microbatch_leaves_after_as_many_ticks_as_huang_et_al_count():
     assert pipeline.ticks(count, microbatches) == turns
     waiting = 1 - len(busy) / (turns * count)
     assert waiting == pytest.approx((count - 1) / (microbatches + count - 1))
+
+
+def test_interleaved_ticks_are_narayanan_et_als():
+  """Section 2.2 of arXiv:2104.04473: waiting over computing is (S - 1) / (V M). Ours is one
+  tick longer."""
+  for count, microbatches, repeats in ((4, 4, 2), (4, 16, 2), (8, 32, 4)):
+    # Stage s computes turn v of microbatch g S + i in tick (g V + v) S + i + s, once
+    # stage S - 1 has computed turn v - 1 of it, in the tick before stage 0's.
+    busy = {
+      ((g * repeats + v) * count + i + s, s): (g, v, i)
+      for g in range(microbatches // count)
+      for v in range(repeats)
+      for i in range(count)
+      for s in range(count)
+    }
+    assert len(busy) == microbatches * repeats * count  # no stage does two at once
+    needed = 1 + max(tick for tick, _ in busy)
+    assert pipeline.ticks(count, microbatches, repeats) == needed + 1
+    waiting = (needed * count - len(busy)) / len(busy)
+    assert waiting == pytest.approx((count - 1) / (repeats * microbatches))
+
+
+@pytest.mark.parametrize(
+  "count, hands", [(2, 2), (4, 2), (2, 4), (4, 3), (3, 4), (8, 4)]
+)
+def test_pieces_are_dealt_in_turn(count, hands):
+  held = [[s * hands + j for j in range(hands)] for s in range(count)]
+  found = [[None] * hands for _ in range(count)]
+  sent_by = [0] * count
+  for sent, taken, pairs in deal._moves(count, hands):
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+    for source, target in pairs:
+      assert taken[target] < hands and found[target][taken[target]] is None
+      found[target][taken[target]] = held[source][sent[source]]
+      sent_by[source] += source != target
+    idle = set(range(count)) - {target for _, target in pairs}
+    assert {taken[device] for device in idle} <= {hands}
+  assert found == [[v * count + s for v in range(hands)] for s in range(count)]
+  assert max(sent_by) <= hands  # no piece twice
+
+
+def test_repeats_need_whole_groups_of_microbatches_and_layers():
+  again = replace(stages(), repeats=2)
+  assert pipeline.microbatches_of(again, 8, 16) == 8
+  with pytest.raises(ValueError, match="6 must be a multiple of 4 stages"):
+    pipeline.microbatches_of(again, 6, 24)
+  with pytest.raises(ValueError, match="do not divide over 2 stages of 2 pieces"):
+    check_stages(MODEL.decoder, 2, 2)
+  with pytest.raises(ValueError, match="pipeline_repeats=0 must be positive"):
+    Execution(pipeline_repeats=0)
 
 
 def test_as_many_microbatches_as_stages_unless_told():
