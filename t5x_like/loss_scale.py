@@ -108,3 +108,45 @@ class Windowed(Dynamic):
     longer = jnp.minimum(old * self.factor, LONGEST).astype(jnp.int32)
     shorter = jnp.maximum(old / self.factor, 1).astype(jnp.int32)
     return jnp.where(finite, jnp.where(grows, longer, old), shorter)
+
+
+class PatientScale(NamedTuple):
+  """A Scale, and left: int32 scalar, overflows that it still bears before it falls."""
+
+  scale: jax.Array
+  good: jax.Array
+  period: jax.Array
+  left: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Patient(Dynamic):
+  """Megatron-LM's: with hysteresis, one odd batch does not lower the scale (`hysteresis`
+  of its DynamicGradScaler, megatron/core/optimizer/grad_scaler.py).
+
+  Of the overflows since the scale last grew the first `hysteresis` - 1 are skipped steps
+  and nothing else; from then on each lowers it.
+  """
+
+  initial: float = 2.0**32
+  period: int = 1000
+  lowest: float = 1.0
+  hysteresis: int = 2
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.hysteresis < 1:
+      raise ValueError(f"Patient.hysteresis={self.hysteresis} must be 1 or more.")
+
+  def start(self) -> PatientScale:
+    """The state before the first step."""
+    return PatientScale(*super().start(), jnp.int32(self.hysteresis))
+
+  def update(self, old: PatientScale, finite: jax.Array) -> PatientScale:
+    """The state after a step; `finite` (bool scalar): all of its gradients were."""
+    new = super().update(old, finite)
+    left = jnp.where(finite, old.left, jnp.maximum(old.left - 1, 0))
+    scale = jnp.where(finite | (left == 0), new.scale, old.scale)
+    grows = finite & (new.good % old.period == 0)
+    left = jnp.where(grows, self.hysteresis, left)
+    return PatientScale(scale, new.good, new.period, left)

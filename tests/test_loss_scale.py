@@ -16,7 +16,7 @@ from t5x_like import step
 from t5x_like.checkpoint import Checkpointer
 from t5x_like.engine import Engine
 from t5x_like.identity import identity
-from t5x_like.loss_scale import Dynamic, Windowed
+from t5x_like.loss_scale import Dynamic, Patient, Windowed
 from t5x_like.metrics import means
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0}
@@ -90,6 +90,32 @@ def test_the_scale_is_that_of_torch():
   assert [scale for scale, _ in ours] == theirs
 
 
+def megatron(spec, flags):
+  """DynamicGradScaler, in its own terms: two trackers."""
+  scale, growth, hysteresis, rows = spec.initial, 0, spec.hysteresis, []
+  for finite in flags:
+    if finite:
+      growth += 1
+      if growth == spec.period:
+        growth, hysteresis, scale = 0, spec.hysteresis, scale * 2
+    else:
+      growth, hysteresis = 0, hysteresis - 1
+      if hysteresis <= 0:
+        scale = max(scale / 2, spec.lowest)
+    rows.append(scale)
+  return rows
+
+
+@pytest.mark.parametrize("hysteresis", [1, 2, 4])
+def test_patience_is_megatrons(hysteresis):
+  spec = Patient(initial=2.0**10, period=5, hysteresis=hysteresis)
+  for made in (flags(overflows_first=3), flags(overflows_first=0, share=0.8)):
+    assert [scale for scale, _ in states(spec, made)] == megatron(spec, made)
+  if hysteresis == 1:
+    plain = Dynamic(initial=2.0**10, period=5, lowest=1.0)
+    assert states(spec, flags()) == states(plain, flags())
+
+
 @pytest.mark.parametrize(
   "wrong, says",
   [
@@ -101,6 +127,8 @@ def test_the_scale_is_that_of_torch():
 def test_a_rule_that_cannot_work_is_refused(wrong, says):
   with pytest.raises(ValueError, match=says):
     Dynamic(**wrong)
+  with pytest.raises(ValueError, match="hysteresis=0"):
+    Patient(hysteresis=0)
 
 
 # In training
@@ -166,6 +194,17 @@ def test_an_overflow_halves_the_scale_and_changes_nothing_else(half):
   down = [line["skipped"] for line in lines].index(0.0)
   scales = [line["loss_scale"] for line in lines]
   assert down > 0 and scales[: down + 1] == [2.0 ** (23 - n) for n in range(down + 1)]
+
+
+@pytest.mark.parametrize("rule", [Windowed(), Patient()])
+def test_every_rule_is_part_of_a_state_and_of_a_step(rule):
+  engine = Engine(run(execution=HALF, loss_scale=rule))
+  state = engine.abstract_state()
+  one = functools.partial(step.train_step, engine.plan)
+  after, metrics = jax.eval_shape(one, state, batch(0))
+  shapes = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+  assert shapes(after) == shapes(state)
+  assert {"loss_scale", "skipped"} <= set(metrics)
 
 
 def test_a_checkpoint_keeps_the_scale(half, tmp_path):
