@@ -57,9 +57,8 @@ class Mesh:
   def build(self, devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
     """The mesh over `devices` (default: all of them, over all processes).
 
-    Raises ValueError when the axes do not multiply to the number of devices, when
-    slices cannot be made of these, or when a ring of the axis `context` would go through
-    several processes.
+    Raises ValueError when the axes do not multiply to the number of devices, or when
+    slices cannot be made of these.
     """
     devices = list(jax.devices() if devices is None else devices)
     known = math.prod(size for size in self.sizes() if size != -1)
@@ -71,7 +70,6 @@ class Mesh:
         f"{_counted(devices)}. Change the axes, or set one of them to -1."
       )
     grid = self.grid(devices, shape)
-    _check_rings(grid)
     return jax.sharding.Mesh(grid, NAMES, axis_types=KINDS)
 
   def grid(self, devices: Sequence[jax.Device], shape: tuple[int, ...]) -> np.ndarray:
@@ -126,17 +124,3 @@ def _counted(devices: Sequence[jax.Device]) -> str:
   return (
     f"{len(devices)} ({len(counts)} processes x {' or '.join(map(str, {*counts}))})"
   )
-
-
-def _check_rings(grid: np.ndarray) -> None:
-  """Each process makes whole rows, so the devices that share a row must be its own."""
-  axis = NAMES.index("context")
-  rings = np.moveaxis(grid, axis, -1).reshape(-1, grid.shape[axis])
-  for ring in rings:
-    processes = sorted({device.process_index for device in ring})
-    if len(processes) > 1:
-      raise ValueError(
-        f"Mesh.context={grid.shape[axis]}: a ring goes through processes {processes}, and "
-        "each process reads whole rows. Lower context to a divisor of the devices of a "
-        "process, divided by Mesh.tensor; or start one process a host."
-      )

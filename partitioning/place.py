@@ -208,6 +208,16 @@ def batch_sharding(mesh: jax.sharding.Mesh, rules: Rules) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec(batch_axes(rules) or None))
 
 
+def held_rows(sharding: NamedSharding, batch: int) -> slice:
+  """Of `batch` rows, from the first to the last that a device of this process holds.
+
+  Rows between them may belong to others, and rows may belong to several processes.
+  """
+  places = sharding.addressable_devices_indices_map((batch,)).values()
+  ends = [place[0].indices(batch) for place in places]
+  return slice(min(end[0] for end in ends), max(end[1] for end in ends))
+
+
 def constrainer(
   mesh: jax.sharding.Mesh, rules: Rules
 ) -> Callable[[jax.Array, tuple[str | None, ...]], jax.Array]:

@@ -220,13 +220,31 @@ class Engine:
     return jax.jit(step.parameter_norm)
 
   def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-    """This process's rows of a global batch, placed on the mesh."""
+    """The rows of a global batch that `rows` names, placed on the mesh."""
     if jax.process_count() == 1:
       return jax.device_put(batch, self.batch_sharding)
-    make = functools.partial(
-      jax.make_array_from_process_local_data, self.batch_sharding
-    )
-    return {name: make(rows) for name, rows in batch.items()}
+    return {name: self._put(rows) for name, rows in batch.items()}
+
+  def rows(self, batch: int) -> slice:
+    """Of a global batch of so many rows, those that this process makes."""
+    return place.held_rows(self.batch_sharding, batch)
+
+  @functools.cached_property
+  def share(self) -> float:
+    """Of all rows, how many this process makes; more than its part where some are also
+    made by others."""
+    own = self.rows(self.run.batch)
+    return (own.stop - own.start) / self.run.batch
+
+  def _put(self, own: np.ndarray) -> jax.Array:
+    shape = (round(len(own) / self.share), *own.shape[1:])
+    first = self.rows(shape[0]).start
+
+    def part(index: tuple[slice, ...]) -> np.ndarray:
+      start, stop, _ = index[0].indices(shape[0])
+      return own[start - first : stop - first]
+
+    return jax.make_array_from_callback(shape, self.batch_sharding, part)
 
   def kernels(self, lengths: dict[str, int]) -> dict[str, str]:
     """Attention kernels of this run, by side and part; see kernels.py."""

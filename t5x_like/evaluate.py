@@ -59,7 +59,7 @@ def evaluate(run: Run, *, checkpoint: str, step: int | None = None) -> dict[str,
   """
   engine = Engine(run)
   params = trained(engine, checkpoint, step)
-  pipeline = data(run)
+  pipeline = data(run, engine)
   check_vocabulary(run, pipeline)
   return of_tasks(engine, params, pipeline, run.evaluation.batches)
 
@@ -84,8 +84,10 @@ def trained(engine: Engine, checkpoint: str, step: int | None) -> dict:
   return restore_params(path, engine.abstract_params())
 
 
-def data(run: Run) -> Pipeline:
-  """The pipeline of a run, in this process."""
+def data(run: Run, engine: Engine | None = None) -> Pipeline:
+  """The pipeline of a run: the rows that this process puts on the engine's mesh; without
+  one, all of them."""
+  own = {} if engine is None else {"rows": engine.rows}
   return Pipeline(
     run.task,
     lengths=run.lengths,
@@ -95,8 +97,7 @@ def data(run: Run) -> Pipeline:
     later=run.stages,
     evaluated=run.evaluation.task,
     workers=run.data_workers,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
+    **own,
   )
 
 

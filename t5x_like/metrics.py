@@ -43,9 +43,12 @@ class Window:
   first step, which is not timed because it is compiled.
   """
 
-  def __init__(self, *, tokens_seen: int = 0, clock=time.perf_counter):
-    """tokens_seen: by this run before; `tokens_seen` goes on counting from there."""
-    self.tokens_seen = tokens_seen
+  def __init__(
+    self, *, tokens_seen: int = 0, share: float = 1.0, clock=time.perf_counter
+  ):
+    """tokens_seen: by this run before; `tokens_seen` goes on counting from there. share:
+    of the rows of a batch, those that this process sees."""
+    self.tokens_seen, self._share = tokens_seen, share
     self._clock = clock
     self._mark: float | None = None
     self._metrics: list[dict[str, jax.Array]] = []
@@ -57,10 +60,11 @@ class Window:
     self._wait_start = self._clock()
 
   def arrived(self, batch: dict[str, np.ndarray]) -> None:
-    """After it came. Counts its tokens, assuming other processes got as many."""
+    """After it came. Counts its tokens, assuming that other rows have as many."""
     self._waited += self._clock() - self._wait_start
     fields = [value for name, value in batch.items() if name.endswith("_segment_ids")]
-    tokens = sum(int(np.count_nonzero(f)) for f in fields) * jax.process_count()
+    own = sum(int(np.count_nonzero(f)) for f in fields)
+    tokens = round(own / self._share)
     self.tokens_seen += tokens
     self._tokens += tokens
     self._batches += 1

@@ -65,7 +65,7 @@ class _Loop:
     self.run, self.directory = run, directory
     self.checkpoints, self.stop = checkpoints, stop
     self.engine = Engine(run)
-    self.pipeline = evaluate.data(run)
+    self.pipeline = evaluate.data(run, self.engine)
     evaluate.check_vocabulary(run, self.pipeline)
     if run.evaluation.batches != 0:
       self.pipeline.evaluations()  # what is wrong with it shows now, not hours later
@@ -84,7 +84,7 @@ class _Loop:
       self.directory.path, resume_step=step, tensorboard=run.log.tensorboard
     )
     progress = Progress(run.steps, start=step)
-    window = metrics.Window(tokens_seen=self.tokens_seen)
+    window = metrics.Window(tokens_seen=self.tokens_seen, share=self.engine.share)
     batches = self.pipeline.batches(data_state)
     previous = None
     with ledger, progress:

@@ -146,20 +146,30 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(folder, two, root):
   np.testing.assert_allclose(losses(folder, "one"), losses(folder, "two"), atol=1e-4)
 
 
-def test_four_processes_have_the_losses_of_one(folder, root):
+@pytest.mark.parametrize(
+  ("rules", "mesh"),
+  [
+    ("fsdp", {"data": 2, "fsdp": 2}),
+    # Rows that two processes share, and rows of one process that are not neighbours.
+    ("fsdp_tensor", {"data": 1, "fsdp": 2, "tensor": 2}),
+    ("pipeline_fsdp", {"data": 1, "pipeline": 2, "fsdp": 2}),
+    ("context", {"data": 2, "context": 2}),
+  ],
+)
+def test_four_processes_have_the_losses_of_one(folder, root, rules, mesh):
   words = train(
     folder,
-    "four",
+    rules,
     "--gin.TRAIN_STEPS=2",
-    "--gin.mesh.Mesh.data=2",
-    "--gin.mesh.Mesh.fsdp=2",
+    f"--gin.PARTITIONING_RULES={rules}",
+    *(f"--gin.mesh.Mesh.{axis}={size}" for axis, size in mesh.items()),
     f"--coordinator_address=localhost:{free_port()}",
     "--process_count=4",
   )
   four = [start_here([*words, f"--process_index={i}"], root) for i in range(4)]
   finish(*four)
   # Sums of four quarters, as above.
-  one, found = losses(folder, "one")[:2], losses(folder, "four")
+  one, found = losses(folder, "one")[:2], losses(folder, rules)
   np.testing.assert_allclose(one, found, atol=1e-4)
 
 

@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import grain
 import numpy as np
@@ -49,24 +49,24 @@ class Pipeline:
     later: Sequence[stages.Stage] = (),
     evaluated: Task | Mixture | None = None,
     workers: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
+    rows: Callable[[int], slice] = lambda batch: slice(0, batch),
   ):
     """
     Args:
       lengths: tokens of each feature, {"inputs": 512, "targets": 114}.
-      batch: rows of a global batch; this process yields its share of them.
+      batch: rows of a global batch.
+      rows: of a global batch of so many rows, those that this process yields: all.
       data_dir: where vocabularies and token caches are kept.
       later: stages that change these from some step on.
       evaluated: whose validation data is evaluated, by default that of `task`.
       workers: processes that make examples; 0 makes them in a thread of this one.
 
     Raises:
-      ValueError: no data, missing lengths, a batch that does not divide.
+      ValueError: no data, missing lengths.
     """
     self.task, self.lengths, self.batch, self.seed = task, lengths, batch, seed
     self.workers = workers
-    self._process = (process_index, process_count)
+    self._rows = rows
     self._data_dir = data_dir
     self.vocabulary = vocabulary_of(task, data_dir)
     self._evaluated = evaluated or task
@@ -81,7 +81,6 @@ class Pipeline:
     self.efficiency: float | None = None
 
   def _open(self, number: int, stage: stages.Settled, end: int | None) -> OpenStage:
-    self._share(stage.batch)
     tasks = stage.task.leaves
     for task in tasks:
       if repr(task.vocabulary) != repr(self.task.leaves[0].vocabulary):
@@ -99,13 +98,6 @@ class Pipeline:
       rates=tuple(shares[part.name] for part in parts),
       packing=tasks[0].packing,
     )
-
-  def _share(self, batch: int) -> slice:
-    """This process's rows of a global batch."""
-    index, count = self._process
-    if batch % count:
-      raise ValueError(f"BATCH_SIZE={batch} does not divide over {count} processes.")
-    return slice(index * batch // count, (index + 1) * batch // count)
 
   def _part(self, task: Task, split: str, lengths: dict[str, int]) -> transforms.Part:
     """A task's examples of one split, by number."""
@@ -189,7 +181,7 @@ class Pipeline:
     """One example a row; Grain's element number is the number of the batch."""
     del step
     size = stage.settled.batch
-    share = self._share(size)
+    share = self._rows(size)
     make = transforms.MakeBatch(
       parts=stage.parts,
       plan=plan,
@@ -216,7 +208,7 @@ class Pipeline:
       return
     layout, lengths = stage.layout, stage.settled.lengths
     capacity = layout.lengths(lengths)
-    share = self._share(stage.settled.batch)
+    share = self._rows(stage.settled.batch)
     rows = stage.packing.open(stage.settled.batch, capacity)
     for number, made in self._examples(stage, plan, example):
       if rows.add(made, layout.sizes(made)):
@@ -273,7 +265,7 @@ class Pipeline:
     return {part.name: self._pass(part) for part in self._validation}
 
   def _pass(self, part: transforms.Part) -> Iterator[Batch]:
-    share = self._share(self.batch)
+    share = self._rows(self.batch)
     blank = part.layout.row([], dict(part.lengths), True)
     # The same whatever the seed of the run.
     random = transforms.Generators(0, transforms.EVALUATION)

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from partitioning.mesh import NAMES, Mesh, _check_rings
+from partitioning.mesh import Mesh
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +72,3 @@ def test_slices_must_be_equal_and_positive():
     Mesh(data=8).build(uneven)
   with pytest.raises(ValueError, match="slices must be 1 or more"):
     Mesh(slices=0)
-
-
-def test_a_ring_lies_within_one_process():
-  grid = np.array(devices(slices=1, processes=2, each=4, mixed=False))
-  shape = dict(zip(NAMES, (1, 1, 2, 2, 2), strict=True))
-  _check_rings(grid.reshape(*shape.values()))
-  with pytest.raises(ValueError, match=r"Mesh.context=4: .* processes \[0, 1\]"):
-    Mesh(data=1, context=4, tensor=2).build(list(grid))
