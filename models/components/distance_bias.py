@@ -9,6 +9,7 @@ Shapes: T queries, S keys, N heads, W distances that occur.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ class DistanceBias:
   """bias[n, t, s] = by_distance_NW[n, s - t + T - 1], of T queries and S keys.
 
   by_distance_NW: [N, T + S - 1]. dense_1NTS: the same for every pair, computed only if
-  a kernel reads it: XLA drops what nobody uses.
+  a kernel reads it (`whole`): XLA drops what nobody uses. It passes no gradient.
   """
 
   by_distance_NW: jax.Array
@@ -36,12 +37,39 @@ jax.tree_util.register_dataclass(DistanceBias)
 
 def distance_bias(by_distance_NW: jax.Array, queries: int, keys: int) -> DistanceBias:
   """From one number a head and distance, lowest (key 0, last query) first."""
-  return DistanceBias(by_distance_NW, skew(by_distance_NW, queries, keys)[None])
+  dense_1NTS = skew(jax.lax.stop_gradient(by_distance_NW), queries, keys)[None]
+  return DistanceBias(by_distance_NW, dense_1NTS)
 
 
 def whole(bias: DistanceBias | jax.Array | None) -> jax.Array | None:
-  """The bias of every pair, [1 or B, N, T, S]."""
-  return bias.dense_1NTS if isinstance(bias, DistanceBias) else bias
+  """The bias of every pair, [1 or B, N, T, S].
+
+  Layers share what is computed once; each sums its gradient to [N, W] by itself. In a loop
+  over layers the sum over devices is then of so much, not of [N, T, S] in every turn.
+  """
+  if not isinstance(bias, DistanceBias):
+    return bias
+  return _shared(bias.by_distance_NW, bias.dense_1NTS)
+
+
+@jax.custom_vjp
+def _shared(by_distance_NW: jax.Array, dense_1NTS: jax.Array) -> jax.Array:
+  return dense_1NTS
+
+
+def _shared_forward(by_distance_NW, dense_1NTS):
+  return dense_1NTS, None
+
+
+def _shared_backward(_, gradient_1NTS):
+  _, heads, queries, keys = gradient_1NTS.shape
+  width = jax.ShapeDtypeStruct((heads, queries + keys - 1), gradient_1NTS.dtype)
+  skewed = functools.partial(skew, queries=queries, keys=keys)
+  (found,) = jax.linear_transpose(skewed, width)(gradient_1NTS[0])
+  return found, jnp.zeros_like(gradient_1NTS)
+
+
+_shared.defvjp(_shared_forward, _shared_backward)
 
 
 def skew(by_distance_NW: jax.Array, queries: int, keys: int) -> jax.Array:

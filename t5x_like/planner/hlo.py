@@ -192,14 +192,14 @@ def collectives(text: str) -> list[Collective]:
 
 
 def busiest(permutes: list[Collective]) -> float:
-  """Bytes that the device sends or takes which has most to do in them."""
-  sent, taken = Counter(), Counter()
+  """Bytes of the permutes in which that device takes part which has most to do in them;
+  it sends and takes at once."""
+  found = Counter()
   for one in permutes:
-    for source, target in one.pairs:
-      if source != target:
-        sent[source] += one.bytes * one.times
-        taken[target] += one.bytes * one.times
-  return max([0.0, *sent.values(), *taken.values()])
+    sends = [pair for pair in one.pairs if pair[0] != pair[1]]
+    for device in {device for pair in sends for device in pair}:
+      found[device] += one.bytes * one.times
+  return max([0.0, *found.values()])
 
 
 def product_flops(text: str, *, open_turns: float = 1) -> float:

@@ -57,8 +57,8 @@ def test_collectives_of_a_program():
   }
 
 
-def test_a_device_is_as_busy_as_what_it_sends_and_takes_itself():
-  """Of three exchanges of 32 bytes each, device 1 sends in two and takes in one."""
+def test_a_device_is_as_busy_as_the_exchanges_that_it_takes_part_in():
+  """Of three of 32 bytes each, devices 0, 1 and 2 in two, device 3 in one."""
   text = """ENTRY %main (q: f32[8]) -> f32[8] {
   %q = f32[8]{0} parameter(0)
   %a = f32[8]{0} collective-permute(%q), source_target_pairs={{0,1},{1,2}}

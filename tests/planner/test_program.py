@@ -62,11 +62,9 @@ def test_a_loop_counts_as_often_as_it_turns(found):
 def test_loops_of_an_encoder_and_a_decoder_count_for_themselves(found):
   loop, out = found["t5 loop"], found["t5 written out"]
   assert loop["flops"] == out["flops"] and loop["state"] == out["state"]
-  # The bias that layers share: a loop sums its gradient [heads, queries, keys] over the
-  # devices in each of 5 and 3 turns, layers written out sum it once.
-  more = 4 * 4 * ((5 - 1) * 32 * 32 + (3 - 1) * 16 * 16)
-  key = "all-reduce data"
-  assert loop["moved"] == {key: out["moved"][key] + more}
+  # Also the bias that layers share: its gradient is summed over the devices once, not
+  # [heads, queries, keys] of it in each turn.
+  assert loop["moved"] == out["moved"]
 
 
 def test_copies_sum_their_gradients_once(found):
