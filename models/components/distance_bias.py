@@ -44,8 +44,9 @@ def distance_bias(by_distance_NW: jax.Array, queries: int, keys: int) -> Distanc
 def whole(bias: DistanceBias | jax.Array | None) -> jax.Array | None:
   """The bias of every pair, [1 or B, N, T, S].
 
-  Layers share what is computed once; each sums its gradient to [N, W] by itself. In a loop
-  over layers the sum over devices is then of so much, not of [N, T, S] in every turn.
+  Layers share what is computed once; each sums its gradient to [N, W] by itself, which is
+  less to add up than [N, T, S]. (Over devices it is [N, T, S] that is summed, in every
+  layer: rows are summed first.)
   """
   if not isinstance(bias, DistanceBias):
     return bias

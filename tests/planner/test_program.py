@@ -5,6 +5,9 @@ In a process of its own: the number of devices is fixed when JAX starts."""
 import pytest
 from child import printed
 
+from models.components import param
+from models.families import t5
+
 PROGRAM = """
 import dataclasses, json
 from t5x_like.planner import program
@@ -62,9 +65,16 @@ def test_a_loop_counts_as_often_as_it_turns(found):
 def test_loops_of_an_encoder_and_a_decoder_count_for_themselves(found):
   loop, out = found["t5 loop"], found["t5 written out"]
   assert loop["flops"] == out["flops"] and loop["state"] == out["state"]
-  # Also the bias that layers share: its gradient is summed over the devices once, not
-  # [heads, queries, keys] of it in each turn.
   assert loop["moved"] == out["moved"]
+  # Gradients of all parameters but the two tables of the biases that layers share: of
+  # these each of 5 and 3 layers sums [heads, queries, keys]; and some scalars.
+  model = t5.t5_1_1(
+    layers=5, decoder_layers=3, head_dim=8, dim=32, hidden=64, heads=4, vocab=64
+  )
+  tables = 2 * 4 * 32
+  biases = 4 * (5 * 32 * 32 + 3 * 16 * 16)
+  expected = 4 * (param.count(model) - tables + biases)
+  assert expected <= loop["moved"]["all-reduce data"] <= expected + 64
 
 
 def test_copies_sum_their_gradients_once(found):
