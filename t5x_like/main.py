@@ -5,7 +5,7 @@ You are in: t5x_like, the edge. `t5x_like VERB ...` (or `python -m t5x_like.main
 when it runs, so that `--help` and mistakes in a configuration answer at once.
 
 Exit status: 0 done; 2 something the user can mend, told in one line; 128 + n stopped by
-signal n after saving; 75 other processes did not answer; 1 a bug, with its traceback.
+signal n after saving; 75 other processes did not answer, or run.Run.pause; 1 a bug, with its traceback.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ def dealt(x: jax.Array, *, mesh: jax.sharding.Mesh, axis: str, hands: int) -> ja
   [s, v] is piece v S + s. V: hands, pieces of each stage."""
   S = mesh.shape[axis]
   at = PartitionSpec(axis)
-
   moves = _moves(S, hands)
   # What each device sends and where it puts what it takes: a column of its own.
   tables = jnp.array([(sent, taken) for sent, taken, _ in moves]).transpose(2, 0, 1)

@@ -102,9 +102,9 @@ def pipelined(
 
   stage(layers, shared, rows) -> (x, extra losses): some layers on some rows; it may sum
   over the axis ROWS. kept: what jax.checkpoint does to a tick's computation, or nothing.
-  layers: a tree of [L, ...]. shared: a tree of what all layers and
-  rows use. rows: arrays [B, ...] that travel with their microbatch; "x" is what goes
-  through the layers. L is a multiple of S V, and with V above 1 M is one of S.
+  layers: a tree of [L, ...]. shared: a tree of what all layers and rows use. rows: arrays
+  [B, ...] that travel with their microbatch; "x" is what goes through the layers. L is a
+  multiple of S V, and with V above 1 M is one of S.
   """
   S, M, V = stages.count, microbatches, stages.repeats
   # A copy for each group of rows: gradients add up where they are, tick for tick, and

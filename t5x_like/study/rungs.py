@@ -43,27 +43,36 @@ def turn(store: Store, cell: dict) -> Turn:
   peers = _peers(store, cell)
   losses = {address: _losses(store, peer) for address, peer in peers.items()}
   running = list(peers)
-  for number, look in enumerate(looks):
-    if cell["address"] not in running:
-      return Turn(ended=_pruned(store, cell, looks[number - 1], len(running)))
+  for look in looks:
     if look not in losses[cell["address"]]:
       return Turn(until=look)
-    behind = [peer for peer in running if look not in losses[peer]]
-    for peer in list(behind):
-      state = _state(store, peers[peer])
-      if state.name == "failed":
-        told = f"trial {peers[peer]['trial']['number']} of its round failed"
-        return Turn(ended={"class": "failed", "reason": f"{told}: {state.reason}"})
-      if state.name in FINAL:  # it diverged before it came here
-        losses[peer][look] = math.nan
-        behind.remove(peer)
-    if behind:
-      return Turn(waits=True, until=look)
+    if missing := _missing(store, peers, losses, running, look):
+      return missing
     curves = {peer: [losses[peer][look]] for peer in running}
     [running] = pruning.successive_halving(curves, [0], factor=cell["trial"]["factor"])
-  if cell["address"] not in running:
-    return Turn(ended=_pruned(store, cell, looks[-1], len(running)))
+    if cell["address"] not in running:
+      return Turn(ended=_pruned(store, cell, look, len(running)))
   return FREE
+
+
+def _missing(
+  store: Store, peers: dict, losses: dict, running: list[str], look: int
+) -> Turn | None:
+  """Why trials cannot be compared at a step yet; None where they can. One that ended
+  before it, which diverged, gets nan there."""
+  waits = False
+  for peer in running:
+    if look in losses[peer]:
+      continue
+    state = _state(store, peers[peer])
+    if state.name == "failed":
+      told = f"trial {peers[peer]['trial']['number']} of its round failed"
+      return Turn(ended={"class": "failed", "reason": f"{told}: {state.reason}"})
+    if state.name in FINAL:
+      losses[peer][look] = math.nan
+    else:
+      waits = True
+  return Turn(waits=True, until=look) if waits else None
 
 
 def _peers(store: Store, cell: dict) -> dict[str, dict]:

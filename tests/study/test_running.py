@@ -37,6 +37,17 @@ def children(process: subprocess.Popen) -> list[int]:
   return [int(pid) for pid in path.read_text().split()]
 
 
+def kill_workers(process, generator: random.Random, *, most: int, pause: float) -> int:
+  """Kills one after another at random times, `pause` seconds apart at most; how many."""
+  killed = 0
+  while process.poll() is None and killed < most:
+    time.sleep(generator.uniform(0.1, pause))
+    for pid in generator.sample(found := children(process), min(1, len(found))):
+      os.kill(pid, signal.SIGKILL)
+      killed += 1
+  return killed
+
+
 def values(store: Store) -> dict[str, tuple]:
   return {
     address: (state.name, state.result and state.result["value"])
@@ -54,13 +65,8 @@ def test_killed_workers_change_no_number_and_finish_no_run_twice(tmp_path, arms)
   assert launcher(calm, 4).wait(timeout=120) == 0
   slow = {name: how | {"seconds": 0.03} for name, how in arms.items()}
   store = branched(planted(tmp_path / "killed", slow, seeds=6), "d", step=10)
-  process, generator = launcher(store, 4), random.Random(0)
-  killed = 0
-  while process.poll() is None and killed < 10:
-    time.sleep(generator.uniform(0.1, 0.4))
-    for pid in generator.sample(found := children(process), min(1, len(found))):
-      os.kill(pid, signal.SIGKILL)
-      killed += 1
+  process = launcher(store, 4)
+  killed = kill_workers(process, random.Random(0), most=10, pause=0.4)
   assert process.wait(timeout=120) == 0
   assert killed >= 5
   assert values(store) == values(calm)

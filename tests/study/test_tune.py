@@ -3,16 +3,13 @@
 import dataclasses
 import json
 import math
-import os
 import random
 import re
-import signal
-import time
 
 import numpy as np
 import pytest
 from planted_study import completed, planted, searched
-from test_running import children, launcher, values
+from test_running import kill_workers, launcher, values
 
 from t5x_like import main
 from t5x_like.statements import ConfigError
@@ -312,12 +309,8 @@ def test_killed_workers_drop_the_same_trials(tmp_path):
   calm = planned(tmp_path / "calm")
   assert launcher(calm, 2).wait(timeout=60) == 0
   store = planned(tmp_path / "killed")
-  process, generator, killed = launcher(store, 3), random.Random(1), 0
-  while process.poll() is None and killed < 8:
-    time.sleep(generator.uniform(0.1, 0.3))
-    for pid in generator.sample(alive := children(process), min(1, len(alive))):
-      os.kill(pid, signal.SIGKILL)
-      killed += 1
+  process = launcher(store, 3)
+  killed = kill_workers(process, random.Random(1), most=8, pause=0.3)
   assert process.wait(timeout=120) == 0
   assert killed >= 3
   assert values(store) == values(calm)
