@@ -11,6 +11,7 @@ Shapes: B batch, T queries, S keys, N heads, K kv heads, G = N / K, H head dim.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -63,7 +64,36 @@ def attend(
   name, _ = choose(
     kernel, call, q_BTNH.shape, k_BSKH.shape, bias=None if bias is None else bias.shape
   )
-  return KERNELS[name].run(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key)
+  run = KERNELS[name].run
+  if KERNELS[name].by_shard:
+    run = functools.partial(_by_shard, run)
+  return run(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key)
+
+
+def _by_shard(run, call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key):
+  """`run` for the rows of each device, as places of an array axis: [shards, B / shards,
+  ...], with a copy of the bias.
+
+  So a loop over rows moves nothing, and the gradient of a bias is summed over rows and
+  brought to its own shape on each device before devices add up theirs.
+  """
+  shards, rows = call.batch_shards, q_BTNH.shape[0]
+  # One key for all rows would draw the same numbers for each device.
+  if shards == 1 or rows % shards or (key is not None and key.ndim == 0):
+    return run(call, q_BTNH, k_BSKH, v_BSKH, sight, bias, key)
+
+  def split(x):
+    return x.reshape(shards, rows // shards, *x.shape[1:])
+
+  def copied(x):
+    return jnp.broadcast_to(x, (shards, *x.shape))
+
+  if bias is not None:
+    bias = jax.tree.map(split if bias.shape[0] == rows else copied, bias)
+  alone = functools.partial(run, dataclasses.replace(call, batch_shards=1))
+  arrays = jax.tree.map(split, (q_BTNH, k_BSKH, v_BSKH, sight, key))
+  y = jax.vmap(alone)(*arrays[:4], bias, arrays[4])
+  return y.reshape(rows, *y.shape[2:])
 
 
 def choose(
@@ -216,17 +246,19 @@ def _declines(name: str, q: tuple, k: tuple) -> str | None:
 @dataclasses.dataclass(frozen=True)
 class Kernel:
   """A function with the signature of `_einsum`; (call, shape of q, shape of k, shape of
-  the bias or None) -> why it refuses or None; the one backend that has it, or None."""
+  the bias or None) -> why it refuses or None; the one backend that has it, or None; and
+  whether it runs once for the rows of each device (`_by_shard`)."""
 
   run: Callable
   refuses: Callable
   backend: str | None = None
+  by_shard: bool = False
 
 
 KERNELS = {
-  "einsum": Kernel(_einsum, _einsum_refuses),
-  "rows": Kernel(rows_kernel, _rows_refuses),
-  "blockwise": Kernel(blockwise_kernel, _blockwise_refuses),
+  "einsum": Kernel(_einsum, _einsum_refuses, by_shard=True),
+  "rows": Kernel(rows_kernel, _rows_refuses, by_shard=True),
+  "blockwise": Kernel(blockwise_kernel, _blockwise_refuses, by_shard=True),
   "ring": Kernel(ring_kernel, _ring_refuses),
   "all_to_all": Kernel(all_to_all_kernel, all_to_all_refuses),
   "cudnn": Kernel(cudnn_kernel, cudnn_refuses, "gpu"),

@@ -32,14 +32,10 @@ def rows_kernel(call, q_BTNH, k_BSKH, v_BSKH, sight: Sight, bias, key):
   assert key is None
   B, T, N, H = q_BTNH.shape
   S, K = k_BSKH.shape[1:3]
-  shards = call.batch_shards
-  rows = _divisor(B // shards, max(1, TILE_BYTES // (4 * N * T * S)))
-  tiles = B // shards // rows
+  rows = _divisor(B, max(1, TILE_BYTES // (4 * N * T * S)))
 
   def split(x):
-    # Every tile takes `rows` rows of each shard: nothing moves between devices.
-    x = x.reshape(shards, tiles, rows, *x.shape[1:])
-    return jnp.moveaxis(x, 1, 0).reshape(tiles, shards * rows, *x.shape[3:])
+    return x.reshape(-1, rows, *x.shape[1:])
 
   q = split(jnp.moveaxis(q_BTNH.reshape(B, T, K, N // K, H), 1, 3))
   k, v = (split(jnp.moveaxis(x, 1, 2)) for x in (k_BSKH, v_BSKH))
@@ -48,8 +44,7 @@ def rows_kernel(call, q_BTNH, k_BSKH, v_BSKH, sight: Sight, bias, key):
   if call.scale != 1.0:
     q = q * jnp.asarray(call.scale, q.dtype)
   out = _tiles(_blocks(call, T), q, k, v, bias, jax.tree.map(split, sight), call.mask)
-  out = out.reshape(tiles, shards, rows, *out.shape[2:])
-  out = jnp.moveaxis(out, 1, 0).reshape(B, K, N // K, T, -1)
+  out = out.reshape(B, K, N // K, T, -1)
   return jnp.moveaxis(out, 3, 1).reshape(B, T, N, -1)
 
 

@@ -45,8 +45,7 @@ def whole(bias: DistanceBias | jax.Array | None) -> jax.Array | None:
   """The bias of every pair, [1 or B, N, T, S].
 
   Layers share what is computed once; each sums its gradient to [N, W] by itself, which is
-  less to add up than [N, T, S]. (Over devices it is [N, T, S] that is summed, in every
-  layer: rows are summed first.)
+  less to add up, over layers and over devices, than [N, T, S].
   """
   if not isinstance(bias, DistanceBias):
     return bias
