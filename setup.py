@@ -47,9 +47,11 @@ TEST = [
   "hypothesis>=6.100",
   "tensorboard>=2.18",
   "ruff>=0.8",
-  # Independent implementations that ours are compared with; never imported by ours.
+  # Independent implementations that ours are compared with; never imported by ours. Each
+  # release of transformers changes what some class computes or writes: up to the one that
+  # was tested.
   'torch==2.13.0; python_version < "3.12"',
-  "transformers>=5,<6",
+  "transformers>=5,<5.25",
   "nltk>=3.9",
   "optuna>=4",
 ]

@@ -282,6 +282,7 @@ def test_a_published_file_means_the_row_of_the_zoo(name):
     ("t5/small", {"relative_attention_num_buckets": 64}, "num_buckets=64 changes"),
     ("t5/small", {"feed_forward_proj": "swish"}, "feed_forward_proj='swish'"),
     ("umt5/small", {"tie_word_embeddings": True}, "transformers 5 writes true"),
+    ("umt5/small", {"scale_decoder_outputs": True}, "transformers 5 writes true"),
   ],
 )
 def test_what_would_compute_something_else_is_refused(name, values, message):

@@ -4,8 +4,8 @@ You are in: t5x_like/interop/formats. The classes of transformers 5 tie the head
 embedding whatever config.json says, unless a head of its own is stored; so that decides
 here too. Whether the decoder's output is scaled by dim**-0.5 is another matter:
 `scale_decoder_outputs`, or before it `tie_word_embeddings`, says so for t5; mt5 never
-scales; umt5 should not, but the class of transformers 5 always does. Its files are read
-as Google's models are meant, and only if they say so.
+scales; umt5 should not, but its class always does before transformers 5.24, and after it
+as t5. Its files are read as Google's models are meant, and only if they say so.
 """
 
 from __future__ import annotations
@@ -48,9 +48,14 @@ COPIES = ((r"(encoder|decoder)\.embed_tokens\.weight", "shared.weight"),)
 
 def read_t5(attributes: Attributes, stored: Collection[str]) -> Made:
   found, gated, act = sizes(attributes)
-  scaled = attributes.take("tie_word_embeddings", default=True)
-  scaled = attributes.take("scale_decoder_outputs", default=scaled)
+  scaled = _scaled(attributes)
   return _made(found, gated, act, tied=HEAD not in stored, scaled=scaled)
+
+
+def _scaled(attributes: Attributes) -> bool:
+  """Whether the decoder's output is scaled; the later name wins."""
+  scaled = attributes.take("tie_word_embeddings", default=True)
+  return attributes.take("scale_decoder_outputs", default=scaled)
 
 
 def read_mt5(attributes: Attributes, stored: Collection[str]) -> Made:
@@ -62,11 +67,12 @@ def read_mt5(attributes: Attributes, stored: Collection[str]) -> Made:
 def read_umt5(attributes: Attributes, stored: Collection[str]) -> Made:
   found, gated, act = sizes(attributes)
   attributes.ignore("scalable_attention")
-  if attributes.take("tie_word_embeddings", default=True) or HEAD not in stored:
+  if _scaled(attributes) or HEAD not in stored:
     raise ValueError(
-      "config.json: tie_word_embeddings is not false. Google's umT5 has an own, unscaled "
-      "head, but transformers 5 writes true whatever the model was. If these weights are "
-      "Google's or tuned from them, set tie_word_embeddings to false in the file."
+      "config.json: neither scale_decoder_outputs nor tie_word_embeddings is false. "
+      "Google's umT5 has an own, unscaled head, but transformers 5 writes true whatever the "
+      "model was. If these weights are Google's or tuned from them, set "
+      "scale_decoder_outputs to false in the file."
     )
   if not gated or act != "gelu_tanh":
     raise ValueError("config.json: feed_forward_proj of umt5 must be 'gated-gelu'.")
@@ -142,7 +148,7 @@ def write(spec: EncoderDecoder) -> dict:
   }
 
 
-def write_t5(spec: EncoderDecoder) -> dict:
+def write_scaled(spec: EncoderDecoder) -> dict:
   # The one that transformers 5 obeys, where both are there.
   return write(spec) | {"scale_decoder_outputs": spec.head.scale != 1.0}
 
@@ -197,7 +203,7 @@ FORMATS = (
     model_type="t5",
     architecture="T5ForConditionalGeneration",
     read=read_t5,
-    write=write_t5,
+    write=write_scaled,
     rows=rows,
     copies=COPIES,
     unused=(EARLY,),
@@ -215,7 +221,7 @@ FORMATS = (
     model_type="umt5",
     architecture="UMT5ForConditionalGeneration",
     read=read_umt5,
-    write=write,
+    write=write_scaled,
     rows=rows,
     copies=COPIES,
   ),
