@@ -119,6 +119,12 @@ class Engine:
     for side in ("encoder", "decoder"):
       if hasattr(run.model, side):
         check_stages(getattr(run.model, side), stages.count, stages.repeats)
+    of_rows = getattr(run.model, "of_rows", ())
+    if of_rows and run.execution.pipeline_schedule == "1f1b":
+      raise ValueError(
+        "Execution.pipeline_schedule='1f1b' has losses computed token by token, and "
+        f"{', '.join(of_rows)} are losses of whole rows. Use 'gpipe'."
+      )
     asked = run.execution.pipeline_microbatches
     microbatches_of(stages, asked, run.batch // run.microbatches)
     return stages

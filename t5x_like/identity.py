@@ -29,7 +29,7 @@ OF_FILES = "pattern"
 DATA = "t5x_like.data"
 # Fields that came later. Unset, they are left out: runs begun before go on, and cells of
 # studies keep their addresses.
-LATER = frozenset({"loss_scale", "rounding", "branch", "pipeline_repeats"})
+LATER = frozenset({"loss_scale", "rounding", "branch"})
 ELSEWHERE = frozenset({"data_dir"})
 
 

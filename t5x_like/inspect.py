@@ -18,6 +18,8 @@ import jax.numpy as jnp
 
 from models.components import flops, param, recompute, spec
 from models.components.context import unconstrained
+from models.components.pipeline import microbatches_of
+from models.components.pipeline_schedule import Schedule
 from t5x_like import losses, step
 from t5x_like.engine import abstract_batch
 
@@ -115,6 +117,8 @@ def activation_bytes(engine, shapes: dict[str, tuple[int, int]]) -> int:
     split=None,
     stages=None,
   )
+  if engine.plan.alternates:
+    return _alternating_bytes(engine, plan, shapes, rows * engine.stages.count)
   kept = _residual_bytes(plan, engine.declared, shapes, rows)
   blocks = _blocks(run.model)
   if run.execution.remat == "none":
@@ -125,8 +129,28 @@ def activation_bytes(engine, shapes: dict[str, tuple[int, int]]) -> int:
       dataclasses.replace(plan, execution=plain), engine.declared, shapes, rows
     )
     kept += 2 * (all_of_it - kept) // blocks
-  tokens = losses.chunk_tokens(run.model.vocab, engine.batch_shards)
-  return kept + 2 * 4 * tokens * run.model.vocab
+  return kept + _logits_bytes(engine, shapes, rows, engine.batch_shards)
+
+
+def _alternating_bytes(engine, plan: step.Plan, shapes: dict, rows: int) -> int:
+  """The same for a stage that computes one microbatch of `rows` at a time, while inputs of
+  others wait."""
+  stages, execution = engine.stages, engine.run.execution
+  parts = microbatches_of(stages, execution.pipeline_microbatches, rows * stages.groups)
+  rows //= parts
+  kept = _residual_bytes(plan, engine.declared, shapes, rows) // stages.count
+  tokens = shapes[f"{engine.module.answers}_input_tokens"][1]
+  width = engine.run.model.dim * jnp.dtype(execution.compute_dtype).itemsize
+  waiting = Schedule(stages.count, parts, stages.repeats).slots
+  kept += waiting * rows * tokens * width
+  return kept + _logits_bytes(engine, shapes, rows, 1)
+
+
+def _logits_bytes(engine, shapes: dict, rows: int, batch_shards: int) -> int:
+  """One chunk of the loss: logits and their gradient, float32."""
+  vocab = engine.run.model.vocab
+  tokens = rows * shapes[f"{engine.module.answers}_input_tokens"][1]
+  return 2 * 4 * vocab * min(tokens, losses.chunk_tokens(vocab, batch_shards))
 
 
 def _residual_bytes(plan: step.Plan, declared: dict, shapes: dict, rows: int) -> int:

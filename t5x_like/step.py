@@ -7,6 +7,7 @@ Everything a step needs besides state and batch is in a `Plan`, fixed while trac
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
@@ -15,6 +16,7 @@ import optax
 from flax import nnx
 
 from models.components import param
+from models.components.alternating import Factors
 from models.components.attend_ring import Ring
 from models.components.attend_splash import Split
 from models.components.context import unconstrained
@@ -65,11 +67,23 @@ class Plan:
   split: Split | None = None
   stages: Stages | None = None
 
+  @property
+  def alternates(self) -> bool:
+    """Whether the backward pass of some rows begins before the forward pass of all ends."""
+    return self.stages is not None and self.execution.pipeline_schedule == "1f1b"
+
 
 def objective(
-  plan: Plan, params: dict, batch: Batch, key: jax.Array | None
+  plan: Plan,
+  params: dict,
+  batch: Batch,
+  key: jax.Array | None,
+  scale: jax.Array | None = None,
 ) -> tuple[jax.Array, Metrics]:
-  """The summed loss of a batch to minimize, and sums for metrics (see losses.py)."""
+  """The summed loss of a batch to minimize, and sums for metrics (see losses.py).
+
+  scale: what the caller will multiply the loss by, for gradients that are computed here.
+  """
   module = param.bind(plan.module, params)
   run = Pass(
     execution=plan.execution,
@@ -80,6 +94,8 @@ def objective(
     split=plan.split,
     stages=plan.stages,
   )
+  if plan.alternates:
+    return _alternating(plan, module, batch, run, scale)
   hidden_BTD, aux = module(batch, run)
   head = module.head_weights()
   parts = 1 if plan.ring is None else plan.ring.devices
@@ -101,6 +117,38 @@ def objective(
     total = total + value * sums["weight"]
     sums = sums | {name: value * sums["weight"]}
   return total, sums
+
+
+def _alternating(plan: Plan, module, batch: Batch, run: Pass, scale) -> tuple:
+  """The same, computed together with its gradient (models/components/alternating.py)."""
+  names = [f"{module.answers}_{name}" for name in ("target_tokens", "loss_weights")]
+  head = module.head_weights()
+  parts = math.gcd(plan.stages.count, batch[names[0]].shape[1])
+
+  def score(hidden_BTD, batch, part):
+    def of_part(x_BT):
+      size = x_BT.shape[1] // parts
+      return jax.lax.dynamic_slice_in_dim(x_BT, part * size, size, axis=1)
+
+    hidden, targets, weights = map(of_part, (hidden_BTD, *(batch[n] for n in names)))
+    # Stages beyond the last part have nothing to sum.
+    weights = jnp.where(part < parts, weights, 0)
+    return plan.loss(
+      hidden,
+      head.kernel,
+      targets,
+      weights,
+      embed_axis=head.embed_axis,
+      scale=head.scale,
+      bias=head.bias,
+    )
+
+  weight = jnp.maximum(jnp.sum(batch[names[1]].astype(jnp.float32)), 1.0)
+  factors = Factors(weight, jnp.float32(1.0) if scale is None else scale)
+  total, sums, aux = module.scored(batch, run, score, factors)
+  if aux:
+    sums = sums | {"weight": weight}
+  return total, sums | {name: value * weight for name, value in aux.items()}
 
 
 def _parts_as_rows(x_BT: jax.Array, parts: int) -> jax.Array:
@@ -128,7 +176,7 @@ def gradients(
   """
 
   def scaled(params, batch, key):
-    total, sums = objective(plan, params, batch, key)
+    total, sums = objective(plan, params, batch, key, scale)
     return total if scale is None else total * scale, sums
 
   def grad(params, batch, key):
@@ -224,6 +272,10 @@ def train_step(
 
 def eval_step(plan: Plan, params: dict, batch: Batch) -> Metrics:
   """Sums over a batch, without dropout: add them up, then `per_token`."""
+  if plan.alternates:
+    # Nothing goes backward.
+    execution = dataclasses.replace(plan.execution, pipeline_schedule="gpipe")
+    plan = dataclasses.replace(plan, execution=execution)
   return objective(plan, widened(params), batch, None)[1]
 
 

@@ -31,6 +31,7 @@ SLOTS = rewrite(
 DEEPER = llama.llama(dim=32, hidden=64, heads=4, kv_heads=4, layers=4, vocab=96)
 MESHES = {
   "pipeline": Mesh(data=4, pipeline=2), "interleaved": Mesh(data=4, pipeline=2),
+  "1f1b": Mesh(data=4, pipeline=2),
   "data": Mesh(), "zero1": Mesh(), "zero2": Mesh(), "fsdp": Mesh(data=1, fsdp=8),
   "tensor": Mesh(data=2, tensor=4),
   "fsdp_tensor_sequence": Mesh(data=2, fsdp=2, tensor=2),
@@ -41,10 +42,12 @@ MESHES = {
 def run(rules):
   model = {"expert": SLOTS, "interleaved": DEEPER}.get(rules, MODEL)
   repeats = 2 if rules == "interleaved" else None
+  schedule = "1f1b" if rules == "1f1b" else "gpipe"
   return Run(model=model, model_dir="x", task=TASK, lengths={"targets": 16}, steps=1,
              batch=16, mesh=MESHES[rules],
-             rules="pipeline" if rules == "interleaved" else rules,
+             rules="pipeline" if rules in ("interleaved", "1f1b") else rules,
              execution=Execution(pipeline_microbatches=4, pipeline_repeats=repeats,
+                                 pipeline_schedule=schedule,
                                  remat="minimal" if repeats else "none"),
              optimizer=optim.AdamW(learning_rate=1e-3, clip=1.0))
 
@@ -140,6 +143,7 @@ def test_stages_pass_activations_and_gather_no_layer(found):
   activations = 4 * tokens * 32 * 4
   assert moved["all-gather pipeline"] <= 2 * activations + FEW
   assert moved["all-reduce pipeline"] <= activations + FEW
+  assert moved["all-to-all pipeline"] <= 2 * activations
   assert not [
     name for name in moved if name.startswith("all-gather") and "data" in name
   ]
@@ -165,10 +169,30 @@ def test_interleaved_stages_exchange_their_layers_once_each_way(found):
   assert (
     moved["all-reduce data"] == 2 * stages["all-reduce data"]
   )  # of twice the layers
-  unlike = ("collective-permute pipeline", "all-reduce data")
+  # What leaves is once more taken apart, for turns.
+  activations = 4 * 16 * 32 * 4
+  assert moved["all-to-all pipeline"] <= stages["all-to-all pipeline"] + activations
+  unlike = ("collective-permute pipeline", "all-reduce data", "all-to-all pipeline")
   for name in set(moved) | set(stages):
     if name not in unlike:
       assert moved[name] == stages[name]
+
+
+def test_stages_that_alternate_send_what_gpipes_do_and_the_loss(found):
+  """One microbatch a tick each way. Beside the layers: tokens of a microbatch come
+  together where it enters and are spread where its gradient leaves, in M + S - 1 ticks
+  each; and all stages get the output of M for its loss, and give its gradient."""
+  moved, stages = found["1f1b"], found["pipeline"]
+  activation, ticks = 1 * 16 * 32 * 4, 4 + 2 - 1
+  assert moved["collective-permute pipeline"] == 2 * ticks * activation
+  assert moved["reduce-scatter pipeline"] == ticks * activation
+  assert moved["all-gather pipeline"] <= (ticks + 2) * activation
+  losses = 2 * 4 * activation
+  assert losses + TABLE <= moved["all-reduce pipeline"] <= losses + TABLE + FEW
+  # Gradients of layers and of the head are summed once, whatever the microbatches.
+  summed = stages["all-reduce data"] + TABLE
+  assert summed <= moved["all-reduce data"] <= summed + FEW
+  assert not [name for name in moved if "gather" in name and "data" in name]
 
 
 def test_tokens_travel_to_their_experts_and_back(found):

@@ -18,6 +18,7 @@ from t5x_like.data import layouts, sources, task, vocab
 from t5x_like.data.objectives.causal_lm import CausalLM
 from t5x_like.data.objectives.span_corruption import SpanCorruption
 from t5x_like.engine import Engine
+from t5x_like.loss_scale import Dynamic
 from t5x_like.run import Run
 
 random = np.random.default_rng(0)
@@ -44,6 +45,8 @@ MODELS = {
   "t5": t5.t5_1_1(hidden=64, head_dim=8, **SIZES),
   "llama": llama.llama(hidden=64, kv_heads=4, **SIZES),
   "moe": mixtral(hidden=24, experts=4, **SIZES),
+  "half": llama.llama(hidden=64, kv_heads=4, **SIZES),
+  "odd": llama.llama(hidden=64, kv_heads=4, **SIZES),
   "dropout": replace(t5.t5_1_1(hidden=64, head_dim=8, **SIZES), dropout=0.1),
 }
 MESHES = {
@@ -56,6 +59,9 @@ MESHES = {
   "pipeline": Mesh(data=2, pipeline=4),
   "pipeline_tensor": Mesh(data=2, pipeline=2, tensor=2),
   "interleaved": Mesh(data=2, pipeline=2, tensor=2),
+  "1f1b": Mesh(data=2, pipeline=4),
+  "1f1b_fsdp_tensor": Mesh(data=1, pipeline=2, fsdp=2, tensor=2),
+  "1f1b_interleaved": Mesh(data=2, pipeline=2, tensor=2),
   "pipeline_fsdp_tensor": Mesh(data=1, pipeline=2, fsdp=2, tensor=2),
   "expert": Mesh(data=2, fsdp=4), "expert_tensor": Mesh(data=2, fsdp=2, tensor=2),
 }
@@ -74,6 +80,8 @@ def placed(model, rules):
     remat = "full" if model == "llama" else "none"
     execution = Execution(pipeline_microbatches=parts, remat=remat)
     found |= {"execution": execution, "microbatches": 1}
+  if rules.startswith("1f1b"):
+    found |= {"microbatches": 1} | alternating(model, rules)
   if rules.startswith("interleaved"):
     execution = Execution(
       pipeline_microbatches=2 if model == "moe" else 4, pipeline_repeats=2,
@@ -81,12 +89,29 @@ def placed(model, rules):
     found |= {"rules": "pipeline_tensor", "execution": execution, "microbatches": 1}
   return found
 
+def alternating(model, rules):
+  remat = {"llama": "full", "moe": "minimal"}.get(model, "none")
+  execution = Execution(
+    pipeline_schedule="1f1b", remat=remat,
+    pipeline_microbatches=2 if model == "moe" else 4,
+    pipeline_repeats=2 if "interleaved" in rules else None)
+  rest = "_tensor" if "interleaved" in rules else rules.removeprefix("1f1b")
+  return {"rules": "pipeline" + rest, "execution": execution}
+
 def losses(model, mesh, rules):
   both = model in ("t5", "dropout")
   batch = {k: v for k, v in BATCH.items() if both or k.startswith("decoder")}
+  more = placed(model, rules)
+  if model == "odd":
+    batch = {k: v[:, :6] for k, v in batch.items()}
+  if model == "half":
+    # Gradients that float16 holds only if they are scaled before they reach the layers.
+    batch = batch | {"decoder_loss_weights": 1e-6 * batch["decoder_loss_weights"]}
+    execution = replace(more.get("execution", Execution()), compute_dtype="float16")
+    more |= {"execution": execution, "loss_scale": Dynamic()}
   run = Run(model=MODELS[model], model_dir="x", task=SPANS if both else CAUSAL,
             lengths={"inputs": 16, "targets": 8} if both else {"targets": 8},
-            steps=10, batch=16, mesh=mesh, **placed(model, rules),
+            steps=10, batch=16, mesh=mesh, **more,
             optimizer=optim.AdamW(learning_rate=3e-3, clip=1.0, weight_decay=0.1))
   engine = Engine(run)
   state = engine.initial_state()
@@ -96,6 +121,9 @@ def losses(model, mesh, rules):
   for _ in range(10):
     state, metrics = engine.train_step(state, engine.put(batch))
     found.append(float(metrics["loss"]))
+  if model == "odd":
+    sums = engine.eval_step(state.params, engine.put(batch))
+    found.append(float(sums["loss"] / sums["weight"]))
   kernels = engine.kernels({"encoder": 16, "decoder": 8})
   start = hashlib.sha256(b"".join(start)).hexdigest()
   return {"losses": found, "start": start, "devices": spread,
@@ -134,6 +162,11 @@ CASES = (
   ("llama", "interleaved"),
   ("moe", "interleaved"),
   ("dropout", "interleaved"),
+  *((model, "1f1b") for model in ("t5", "llama", "moe", "dropout")),
+  ("llama", "1f1b_fsdp_tensor"),
+  ("half", "1f1b"),
+  ("odd", "1f1b"),  # tokens that stages do not divide, and evaluation
+  *((model, "1f1b_interleaved") for model in ("t5", "llama", "moe")),
 )
 
 
@@ -163,9 +196,11 @@ def results(root):
 def test_losses_are_those_of_one_device(results, model, rules):
   one, many = results[f"{model}/one"], results[f"{model}/{rules}"]
   assert many["devices"] == 8
-  # Sums in another order, amplified by ten updates; the issue asks for 1e-4.
+  # Sums in another order, amplified by ten updates; the issue asks for 1e-4. float16 has
+  # three digits, of losses that are small here; unscaled gradients are 2 % off.
+  limit = 2e-3 * one["losses"][-1] if model == "half" else 1e-4
   for a, b in zip(one["losses"], many["losses"], strict=True):
-    assert abs(a - b) < 1e-4
+    assert abs(a - b) < limit
 
 
 @pytest.mark.parametrize(("model", "rules"), CASES)

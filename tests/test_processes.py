@@ -147,21 +147,27 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(folder, two, root):
 
 
 @pytest.mark.parametrize(
-  ("rules", "mesh"),
+  ("rules", "mesh", "flags"),
   [
-    ("fsdp", {"data": 2, "fsdp": 2}),
+    ("fsdp", {"data": 2, "fsdp": 2}, ()),
     # Rows that two processes share, and rows of one process that are not neighbours.
-    ("fsdp_tensor", {"data": 1, "fsdp": 2, "tensor": 2}),
-    ("pipeline_fsdp", {"data": 1, "pipeline": 2, "fsdp": 2}),
-    ("context", {"data": 2, "context": 2}),
+    ("fsdp_tensor", {"data": 1, "fsdp": 2, "tensor": 2}, ()),
+    ("pipeline_fsdp", {"data": 1, "pipeline": 2, "fsdp": 2}, ()),
+    (
+      "pipeline",
+      {"data": 2, "pipeline": 2},
+      ("--gin.execution.Execution.pipeline_schedule=1f1b",),
+    ),
+    ("context", {"data": 2, "context": 2}, ()),
   ],
 )
-def test_four_processes_have_the_losses_of_one(folder, root, rules, mesh):
+def test_four_processes_have_the_losses_of_one(folder, root, rules, mesh, flags):
   words = train(
     folder,
     rules,
     "--gin.TRAIN_STEPS=2",
     f"--gin.PARTITIONING_RULES={rules}",
+    *flags,
     *(f"--gin.mesh.Mesh.{axis}={size}" for axis, size in mesh.items()),
     f"--coordinator_address=localhost:{free_port()}",
     "--process_count=4",

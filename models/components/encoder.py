@@ -103,6 +103,11 @@ class Encoder:
   dropout: float = 0.0
   init: tuple = ()
 
+  @property
+  def of_rows(self) -> tuple[str, ...]:
+    """Names of losses of whole rows."""
+    return tuple(head.label for head in self.pooled)
+
   def build(self) -> EncoderModel:
     return EncoderModel(self)
 
@@ -128,8 +133,7 @@ class EncoderModel(LanguageModel):
 
   def encode(self, batch: Batch, run: Pass = Pass()) -> tuple[jax.Array, dict]:
     """(hidden_BTD of the stack, its extra losses)."""
-    ctx = self._context(batch, "encoder", run)
-    x_BTD = self._embed(batch["encoder_input_tokens"], ctx)
+    x_BTD, ctx, _ = self.enter(batch, run)
     hidden_BTD, _, aux = self.encoder(x_BTD, ctx)
     return hidden_BTD, dict(aux)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+SCHEDULES = ("gpipe", "1f1b")
 DTYPES = ("float32", "bfloat16", "float16")
 REMAT = ("none", "minimal", "dots", "full")
 # Values of a block that `Execution.remat` and `offload` can name.
@@ -53,6 +54,9 @@ class Execution:
   pipeline_repeats: pieces of each stage, through all of which a part goes round (the
     interleaved schedule), None for one. With V pieces a stage waits for S of V M + S
     shorter turns, but layers are exchanged between stages in every step.
+  pipeline_schedule: "gpipe", all parts forward and then all backward; or "1f1b", one
+    forward and one backward in turn, so that few of them wait for their backward pass.
+    Then a stage computes its part again, and `remat` is what it keeps while it does.
   """
 
   compute_dtype: str = "float32"
@@ -63,6 +67,7 @@ class Execution:
   strict: bool = False
   pipeline_microbatches: int | None = None
   pipeline_repeats: int | None = None
+  pipeline_schedule: str = "gpipe"
 
   def __post_init__(self):
     parts = self.pipeline_microbatches
@@ -71,10 +76,17 @@ class Execution:
     repeats = self.pipeline_repeats
     if repeats is not None and repeats < 1:
       raise ValueError(f"Execution.pipeline_repeats={repeats} must be positive.")
-    if (repeats or 1) > 1 and self.remat == "none":
+    if self.pipeline_schedule not in SCHEDULES:
+      raise ValueError(
+        f"Execution.pipeline_schedule={self.pipeline_schedule!r} is unknown; use one of "
+        f"{', '.join(SCHEDULES)}."
+      )
+    gpipe = self.pipeline_schedule == "gpipe"
+    if (repeats or 1) > 1 and gpipe and self.remat == "none":
       raise ValueError(
         f"Execution.pipeline_repeats={repeats} with remat='none' would keep a copy of its "
-        "weights for every turn of a microbatch. Use remat 'minimal', 'dots' or 'full'."
+        "weights for every turn of a microbatch. Use remat 'minimal', 'dots' or 'full', or "
+        "pipeline_schedule='1f1b'."
       )
     if self.compute_dtype not in DTYPES:
       raise ValueError(

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from models.components.alternating import Factors
 from models.components.attend_ring import Ring
 from models.components.attend_splash import Split
 from models.components.context import Context, Memory, unconstrained, unwatched
@@ -28,7 +29,7 @@ from models.components.embed import Embed, EmbedLayer, Head, HeadWeights
 from models.components.execution import Execution
 from models.components.pipeline import Stages
 from models.components.spec import spec
-from models.components.stack import Stack, cache_length
+from models.components.stack import Stack, added, cache_length
 from models.components.tower import Tower, width
 
 Batch = dict[str, jax.Array]
@@ -108,6 +109,36 @@ class LanguageModel(nnx.Module):
     side = getattr(spec, self.answers)
     self.head = spec.head.build(spec.vocab, width(side, spec.dim))
 
+  def __call__(self, batch: Batch, run: Pass = Pass()) -> tuple[jax.Array, dict]:
+    x_BTD, ctx, aux = self.enter(batch, run)
+    x_BTD, _, more = self._stack(x_BTD, ctx)
+    return self._transformed(x_BTD), added(aux, more)
+
+  def enter(self, batch: Batch, run: Pass) -> tuple[jax.Array, Context, dict]:
+    """(x_BTD, context, aux): what goes into the layers whose output is scored."""
+    ctx = self._context(batch, self.answers, run)
+    return self._embed(batch[f"{self.answers}_input_tokens"], ctx), ctx, {}
+
+  def scored(
+    self, batch: Batch, run: Pass, score: Callable, factors: Factors
+  ) -> tuple[jax.Array, dict, dict]:
+    """(objective, sums, aux) where a pipeline has the loss computed inside.
+
+    score(hidden_BTD, batch, part) -> (objective, sums), of the `part`-th of
+    `run.stages.count` parts of the tokens of some rows.
+    """
+    x_BTD, ctx, aux = self.enter(batch, run)
+
+    def transformed(x_BTD, batch, part):
+      return score(self._transformed(x_BTD), batch, part)
+
+    total, sums, more = self._stack.scored(x_BTD, ctx, transformed, batch, factors)
+    return total + factors.aux * sum(aux.values()), sums, added(aux, more)
+
+  @property
+  def _stack(self) -> nnx.Module:
+    return getattr(self, self.answers)
+
   def head_weights(self) -> HeadWeights:
     """What turns hidden states into logits; for losses that never store all logits."""
     scale, bias = self.spec.head.scale, None
@@ -168,10 +199,6 @@ class DecoderModel(LanguageModel):
     super().__init__(spec)
     self.decoder = spec.decoder.build(spec.dim)
 
-  def __call__(self, batch: Batch, run: Pass = Pass()) -> tuple[jax.Array, dict]:
-    hidden, _, aux = self.decode(batch, run)
-    return hidden, aux
-
   def decode(
     self,
     batch: Batch,
@@ -182,11 +209,10 @@ class DecoderModel(LanguageModel):
     index_B: jax.Array | None = None,
   ) -> tuple[jax.Array, dict | None, dict]:
     """Runs the decoder; with a cache, on the tokens at rows' indices `index_B`."""
-    ctx = self._context(batch, "decoder", run)
-    ctx = dataclasses.replace(ctx, memory=memory, index_B=index_B)
     if cache is not None and self.token_embedder.position is not None:
       self.token_embedder.position.check(cache_length(cache))
-    x_BTD = self._embed(batch["decoder_input_tokens"], ctx)
+    x_BTD, ctx, _ = DecoderModel.enter(self, batch, run)
+    ctx = dataclasses.replace(ctx, memory=memory, index_B=index_B)
     x_BTD, cache, aux = self.decoder(x_BTD, ctx, cache)
     return self._transformed(x_BTD), cache, aux
 
@@ -201,10 +227,10 @@ class EncoderDecoderModel(DecoderModel):
     super().__init__(spec)
     self.encoder = spec.encoder.build(spec.encoder_width)
 
-  def __call__(self, batch: Batch, run: Pass = Pass()) -> tuple[jax.Array, dict]:
-    memory, encoder_aux = self.encode(batch, run)
-    hidden, _, aux = self.decode(batch, run, memory=memory)
-    return hidden, aux | {k: aux.get(k, 0.0) + v for k, v in encoder_aux.items()}
+  def enter(self, batch: Batch, run: Pass) -> tuple[jax.Array, Context, dict]:
+    memory, aux = self.encode(batch, run)
+    x_BTD, ctx, _ = super().enter(batch, run)
+    return x_BTD, dataclasses.replace(ctx, memory=memory), aux
 
   def encode(self, batch: Batch, run: Pass = Pass()) -> tuple[Memory, dict]:
     """The encoder's output, computed once per batch or per generated sequence."""

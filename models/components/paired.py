@@ -27,6 +27,7 @@ from models.components.context import Memory
 from models.components.dense import Dense
 from models.components.model import Batch, EncoderDecoder, EncoderDecoderModel, Pass
 from models.components.spec import spec
+from models.components.stack import added
 
 NEVER = -1e9  # finite: a row without any partner stays a number
 
@@ -40,6 +41,11 @@ class PairedEncoderDecoder(EncoderDecoder):
 
   projection: int = 256
   temperature: float = 0.07
+
+  @property
+  def of_rows(self) -> tuple[str, ...]:
+    """Names of losses of whole rows."""
+    return ("contrastive", "matching")
 
   def build(self) -> PairedEncoderDecoderModel:
     return PairedEncoderDecoderModel(self)
@@ -77,8 +83,7 @@ class PairedEncoderDecoderModel(EncoderDecoderModel):
       "contrastive": contrastive(scores_BB, real_B),
       "matching": self._matching(batch, run, texts, scores_BB, real_B),
     }
-    aux = {k: aux.get(k, 0.0) + more.get(k, 0.0) for k in aux.keys() | more.keys()}
-    return hidden_BTD, aux | pairs
+    return hidden_BTD, added(aux, more) | pairs
 
   def unit(self, memory: Memory) -> jax.Array:
     """Unit vectors [B, P] of what the encoder read, float32."""

@@ -16,7 +16,6 @@ repeats.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
 
@@ -107,12 +106,8 @@ def pipelined(
   multiple of S V, and with V above 1 M is one of S.
   """
   S, M, V = stages.count, microbatches, stages.repeats
-  # A copy for each group of rows: gradients add up where they are, tick for tick, and
-  # are summed over groups once, after the loop.
-  weights = jax.tree.map(lambda x: _copies(stages, _split(stages, x)), layers)
-  shared = jax.tree.map(
-    lambda x: _copies(stages, jnp.broadcast_to(x, (S, *x.shape))), shared
-  )
+  weights = jax.tree.map(lambda x: pieces(stages, x), layers)
+  shared = jax.tree.map(lambda x: everywhere(stages, x), shared)
   entering = {name: _microbatches(stages, x, M) for name, x in rows.items()}
   compute = jax.vmap(
     jax.vmap(stage, axis_name=ROWS, spmd_axis_name=stages.rows),
@@ -121,13 +116,13 @@ def pipelined(
 
   @kept
   def computed(weights, shared, held, turn):
-    return compute(_piece(stages, weights, turn), shared, held)
+    return compute(at_turn(stages, weights, turn), shared, held)
 
   def tick(held, now):
     number, new = now
     at = number - jnp.arange(S)  # the work of each stage, of which there are M V
     turn = at // S % V  # how often the microbatch has come round
-    held = {k: _entered(stages, held[k], new[k], turn) for k in held}
+    held = {k: passed(stages, held[k], new[k], turn == 0) for k in held}
     x, aux = computed(weights, shared, held, turn)
     x = stages.pin(x, stages.axis, stages.rows)
     busy = (at >= 0) & (at < M * V)
@@ -175,39 +170,78 @@ def _around(tick: Callable, held: dict, entering: dict, *, stages: int, repeats:
   return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
 
-def _split(stages: Stages, x: jax.Array) -> jax.Array:
-  """[L, ...] -> [S, L / S, ...], with V above 1 [S, V, L / (S V), ...]."""
+def pieces(stages: Stages, x: jax.Array) -> jax.Array:
+  """[L, ...] -> [S, R, V, L / (S V), ...]: for each stage and group the layers of each
+  turn."""
   if stages.repeats == 1:
-    return x.reshape(stages.count, x.shape[0] // stages.count, *x.shape[1:])
-  return deal.dealt(x, mesh=stages.mesh, axis=stages.axis, hands=stages.repeats)
+    x = x.reshape(stages.count, 1, x.shape[0] // stages.count, *x.shape[1:])
+  else:
+    x = deal.dealt(x, mesh=stages.mesh, axis=stages.axis, hands=stages.repeats)
+  return _copies(stages, x)
 
 
-def _piece(stages: Stages, weights: object, turn: jax.Array) -> object:
-  """Of each stage the layers [S, R, L / (S V), ...] that it computes at its turn [S]."""
+def at_turn(stages: Stages, weights: object, turn: jax.Array) -> object:
+  """Of `pieces` those [S, R, L / (S V), ...] that each stage computes at its turn [S]."""
   if stages.repeats == 1:
-    return weights
+    return jax.tree.map(lambda x: x[:, :, 0], weights)
+  return jax.tree.map(lambda x: picked(stages, x, turn), weights)
+
+
+def everywhere(stages: Stages, x: jax.Array) -> jax.Array:
+  """[...] -> [S, R, ...]."""
+  return _copies(stages, jnp.broadcast_to(x, (stages.count, *x.shape)))
+
+
+def _copies(stages: Stages, x: jax.Array) -> jax.Array:
+  """[S, ...] -> [S, R, ...], of which a device has one place: gradients add up where they
+  are, tick for tick, and are summed over groups once, after the loop."""
+  x = jnp.broadcast_to(x[:, None], (x.shape[0], stages.groups, *x.shape[1:]))
+  return stages.pin(x, stages.axis, stages.rows)
+
+
+def picked(stages: Stages, x: jax.Array, at: jax.Array) -> jax.Array:
+  """[S, R, C, ...] -> [S, R, ...]: of C places the one that each stage asks for, at [S]."""
+  # A slice in each device: of a batch of indices XLA would make a gather of all.
+  pick = lambda x, at: jax.lax.dynamic_index_in_dim(x, at[0], 2, keepdims=False)
+  return by_stage(stages, pick)(x, at)
+
+
+def passed(
+  stages: Stages,
+  held: jax.Array,
+  new: jax.Array,
+  enters: jax.Array,
+  *,
+  back: bool = False,
+) -> jax.Array:
+  """[S, R, b, ...] one stage on, or back. At the end of the line that nobody passes to, a
+  stage takes its `new` where `enters` [S]; else, with repeats, what the other end had."""
+  first, step = (stages.count - 1, -1) if back else (0, 1)
+  line = [first + step * i for i in range(stages.count)]
+  pairs = list(zip(line[:-1], line[1:], strict=True))
+  if stages.repeats > 1:
+    pairs.append((line[-1], first))
+
+  def move(held, new, enters):
+    before = jax.lax.ppermute(held, stages.axis, pairs)
+    takes = (jax.lax.axis_index(stages.axis) == first) & enters[0]
+    return jnp.where(takes, new, before)
+
+  moved = by_stage(stages, move)(held, new, enters)
+  return stages.pin(moved, stages.axis, stages.rows)
+
+
+def by_stage(stages: Stages, function: Callable) -> Callable:
+  """`function` of arrays [S, ...], computed by each stage for its own place [1, ...]."""
   at = PartitionSpec(stages.axis)
-
-  @functools.partial(
-    jax.shard_map,
+  return jax.shard_map(
+    function,
     mesh=stages.mesh,
-    in_specs=(at, at),
+    in_specs=at,
     out_specs=at,
     axis_names={stages.axis},
     check_vma=False,
   )
-  def chosen(weights, turn):
-    # A slice in each device: of a batch of indices XLA would make a gather of all.
-    pick = lambda x: jax.lax.dynamic_index_in_dim(x, turn[0], 2, keepdims=False)
-    return jax.tree.map(pick, weights)
-
-  return chosen(weights, turn)
-
-
-def _copies(stages: Stages, x: jax.Array) -> jax.Array:
-  """[S, ...] -> [S, R, ...], of which a device has one place."""
-  x = jnp.broadcast_to(x[:, None], (x.shape[0], stages.groups, *x.shape[1:]))
-  return stages.pin(x, stages.axis, stages.rows)
 
 
 def _microbatches(stages: Stages, x: jax.Array, count: int) -> jax.Array:
@@ -221,37 +255,20 @@ def _microbatches(stages: Stages, x: jax.Array, count: int) -> jax.Array:
   return stages.pin(x, None, stages.axis, stages.rows)
 
 
-def _entered(
-  stages: Stages, held: jax.Array, new: jax.Array, turn: jax.Array
-) -> jax.Array:
-  """[S, R, b, ...] one stage on; the first takes its `new` where its turn is 0, and else
-  what the last one had."""
-  pairs = [(i, i + 1) for i in range(stages.count - 1)]
-  if stages.repeats > 1:
-    pairs.append((stages.count - 1, 0))
-  at = PartitionSpec(stages.axis)
-
-  @functools.partial(
-    jax.shard_map,
-    mesh=stages.mesh,
-    in_specs=(at, at, at),
-    out_specs=at,
-    axis_names={stages.axis},
-    check_vma=False,
-  )
-  def passed(held, new, turn):
-    before = jax.lax.ppermute(held, stages.axis, pairs)
-    enters = (jax.lax.axis_index(stages.axis) == 0) & (turn[0] == 0)
-    return jnp.where(enters, new, before)
-
-  return stages.pin(passed(held, new, turn), stages.axis, stages.rows)
-
-
 def _left(stages: Stages, x: jax.Array) -> jax.Array:
   """[M, S, R, b, ...] -> [B, ...] of the last stage."""
-  last = jnp.arange(stages.count) == stages.count - 1
-  last = last.reshape(1, -1, *(1,) * (x.ndim - 2))
-  # A sum over stages, for XLA would gather all of them to slice one.
-  x = jnp.sum(jnp.where(last, x, 0), axis=1)
-  x = jnp.moveaxis(x, 0, 2)
+  x = jnp.moveaxis(of_stage(x, stages.count - 1, axis=1), 0, 2)
   return x.reshape(-1, *x.shape[3:])
+
+
+def of_stage(x: jax.Array, stage: int, *, axis: int = 0) -> jax.Array:
+  """The place of one stage, without the axis of stages."""
+  own = jnp.arange(x.shape[axis]) == stage
+  own = own.reshape(-1, *(1,) * (x.ndim - 1 - axis))
+  return joined(jnp.where(own, x, jnp.zeros_like(x)), axis=axis)
+
+
+def joined(x: jax.Array, *, axis: int = 0) -> jax.Array:
+  """The sum over stages of what is 0 in all but one: to slice that one, XLA would gather
+  all. In the dtype of x, where jnp.sum would send float32."""
+  return jax.lax.reduce(x, jnp.zeros((), x.dtype), jax.lax.add, (axis,))

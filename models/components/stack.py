@@ -9,11 +9,13 @@ is on disk.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from models.components.alternating import Factors, alternating
 from models.components.bias import ALiBi
 from models.components.context import Context
 from models.components.param import stacked
@@ -83,24 +85,70 @@ class StackLayer(nnx.Module):
     for run in self.runs:
       x_BTD, run_cache, run_aux = self._run(run, x_BTD, ctx, cache)
       new_cache |= run_cache
-      aux = {k: aux.get(k, 0.0) + v for k, v in run_aux.items()} | {
-        k: v for k, v in aux.items() if k not in run_aux
-      }
-    if self.final_norm is not None:
-      x_BTD = ctx.drop(self.final_norm(x_BTD), "final")
+      aux = added(aux, run_aux)
+    x_BTD = self._finished(x_BTD, ctx)
     return x_BTD, (new_cache if cache is not None else None), aux
 
-  def _run(self, run, x_BTD, ctx, cache):
-    """One run of equal periods, on all devices or stage by stage."""
+  def scored(
+    self,
+    x_BTD: jax.Array,
+    ctx: Context,
+    score: Callable,
+    answers: dict,
+    factors: Factors,
+  ) -> tuple[jax.Array, dict, dict]:
+    """(objective, sums, aux): what `score` makes of x_BTD, while the last run of layers
+    is computed stage by stage (`alternating.py`, which says what the arguments are)."""
+    if self.position is not None:
+      ctx = _with_bias(ctx, self.position, x_BTD.shape[1], None)
+    aux = {}
+    for run in self.runs[:-1]:
+      x_BTD, _, run_aux = self._run(run, x_BTD, ctx, None)
+      aux = added(aux, run_aux)
+    rows = ctx.by_row()
+    whole = {k: x for k, x in rows.items() if not jnp.issubdtype(x.dtype, jnp.floating)}
+
+    def tail(x_BTD, answers, part):
+      answers, rows = answers
+      x_BTD = self._finished(x_BTD, _in_stage(ctx, rows))
+      return score(x_BTD, answers, part)
+
+    graphs, layers = self._split(self.runs[-1])
+    total, sums, last = alternating(
+      ctx.stages,
+      _parts(ctx, x_BTD),
+      _stage(graphs, ctx),
+      tail,
+      layers,
+      ctx.bias,
+      {"x": x_BTD} | rows,
+      (answers, whole),
+      factors,
+    )
+    # Those of the last run are in the objective already.
+    total = total + factors.aux * sum(aux.values())
+    return total, sums, added(aux, last)
+
+  def _finished(self, x_BTD: jax.Array, ctx: Context) -> jax.Array:
+    if self.final_norm is None:
+      return x_BTD
+    return ctx.drop(self.final_norm(x_BTD), "final")
+
+  def _split(self, run: tuple[int, int, int]) -> tuple[dict, tuple]:
+    """(graphs by name, (numbers, parameters)) of a run of equal periods."""
     first, period, count = run
     names = [f"blocks_{first + offset}" for offset in range(period)]
     graphs, params = zip(*(nnx.split(getattr(self, n)) for n in names), strict=True)
     graphs = dict(zip(names, graphs, strict=True))
-    numbers = first + period * jnp.arange(count)
+    return graphs, (first + period * jnp.arange(count), params)
+
+  def _run(self, run, x_BTD, ctx, cache):
+    """One run of equal periods, on all devices or stage by stage."""
+    graphs, layers = self._split(run)
     if ctx.stages is not None:
-      return _staged(graphs, (numbers, params), x_BTD, ctx)
-    old = None if cache is None else {name: cache[name] for name in names}
-    return _layers(graphs, (numbers, params, old), x_BTD, ctx)
+      return _staged(graphs, layers, x_BTD, ctx)
+    old = None if cache is None else {name: cache[name] for name in graphs}
+    return _layers(graphs, (*layers, old), x_BTD, ctx)
 
   def empty_cache(self, batch: int, length: int, dtype: object) -> dict:
     """Zeroed self-attention caches of every run, stacked like the parameters."""
@@ -168,26 +216,45 @@ def _staged(
   graphs: dict[str, nnx.GraphDef], layers: tuple, x_BTD: jax.Array, ctx: Context
 ) -> tuple[jax.Array, dict, dict]:
   """The same, each stage on devices of its own (`pipeline.py`)."""
-  parts = microbatches_of(
-    ctx.stages, ctx.execution.pipeline_microbatches, x_BTD.shape[0]
+  kept = staged(ctx.execution, ctx.stages.repeats)
+  rows = {"x": x_BTD} | ctx.by_row()
+  x_BTD, aux = pipelined(
+    ctx.stages, _parts(ctx, x_BTD), _stage(graphs, ctx), kept, layers, ctx.bias, rows
   )
+  return ctx.constrain(x_BTD, ("batch", "length", "embed")), {}, aux
+
+
+def _parts(ctx: Context, x_BTD: jax.Array) -> int:
+  asked = ctx.execution.pipeline_microbatches
+  return microbatches_of(ctx.stages, asked, x_BTD.shape[0])
+
+
+def _stage(graphs: dict[str, nnx.GraphDef], ctx: Context) -> Callable:
+  """What a stage computes, as `pipelined` calls it."""
 
   def stage(layers, bias, rows):
-    own = dataclasses.replace(
-      ctx.with_rows(rows),
-      bias=bias,
-      constrain=ctx.stages.constrain,
-      batch_shards=1,
-      split=None,
-      rows_axis=ROWS,
-    )
+    own = dataclasses.replace(_in_stage(ctx, rows), bias=bias)
     x_BTD, _, aux = _layers(graphs, (*layers, None), rows["x"], own)
     return x_BTD, aux
 
-  kept = staged(ctx.execution, ctx.stages.repeats)
-  rows = {"x": x_BTD} | ctx.by_row()
-  x_BTD, aux = pipelined(ctx.stages, parts, stage, kept, layers, ctx.bias, rows)
-  return ctx.constrain(x_BTD, ("batch", "length", "embed")), {}, aux
+  return stage
+
+
+def _in_stage(ctx: Context, rows: dict[str, jax.Array]) -> Context:
+  """The context of some rows in one stage."""
+  return dataclasses.replace(
+    ctx.with_rows(rows),
+    constrain=ctx.stages.constrain,
+    batch_shards=1,
+    split=None,
+    rows_axis=ROWS,
+  )
+
+
+def added(aux: dict[str, jax.Array], more: dict[str, jax.Array]) -> dict:
+  """Extra losses of both, by name; in one order, for processes trace the same program."""
+  names = sorted(aux.keys() | more.keys())
+  return {name: aux.get(name, 0.0) + more.get(name, 0.0) for name in names}
 
 
 def check_stages(stack: object, stages: int, repeats: int = 1) -> None:

@@ -19,7 +19,7 @@ from flax import nnx
 from models.components.context import Context
 from models.components.dense import Dense
 from models.components.spec import spec
-from models.components.stack import Stack
+from models.components.stack import Stack, added
 
 
 @spec
@@ -62,10 +62,8 @@ class TowerLayer(nnx.Module):
       # Layers of both stacks are numbered from 0; their dropout must not be the same.
       ctx = dataclasses.replace(ctx, key=jax.random.fold_in(ctx.key, 2))
     x_BTW, high, above = self.task(self.project(x_BTD), ctx, high)
-    aux = {
-      k: below.get(k, 0.0) + above.get(k, 0.0) for k in below.keys() | above.keys()
-    }
-    return x_BTW, None if cache is None else _joined(low, high), aux
+    new_cache = None if cache is None else _joined(low, high)
+    return x_BTW, new_cache, added(below, above)
 
   def empty_cache(self, batch: int, length: int, dtype: object) -> dict:
     """Zeroed caches of both stacks, flat: "universal/blocks_0" and so on."""

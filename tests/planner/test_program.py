@@ -13,12 +13,13 @@ import dataclasses, json
 from t5x_like.planner import program
 from t5x_like import inspect
 from t5x_like.engine import Engine
-from models.families import llama, t5
+from models.families import bert, llama, t5
 from models.components.execution import Execution
 from partitioning.mesh import Mesh
 from t5x_like import optim
-from t5x_like.data import layouts, sources, task, vocab
+from t5x_like.data import layouts, layouts_encoder, sources, task, vocab
 from t5x_like.data.objectives.causal_lm import CausalLM
+from t5x_like.data.objectives.mlm import MaskedLM
 from t5x_like.data.objectives.span_corruption import SpanCorruption
 from t5x_like.run import Run
 
@@ -49,6 +50,26 @@ for case, scan in (("t5 loop", True), ("t5 written out", False)):
   out[case] = shown(program.compiled(dataclasses.replace(
     run(2, "data", scan, data=8), task=SPANS, lengths={"inputs": 32, "targets": 16},
     model=t5.t5_1_1(layers=5, decoder_layers=3, head_dim=8, **SIZES))))
+
+def staged(schedule, parts):
+  found = run(4, "pipeline", data=4, pipeline=2)
+  return dataclasses.replace(found, batch=8 * parts, execution=dataclasses.replace(
+    found.execution, pipeline_schedule=schedule, pipeline_microbatches=parts))
+
+for schedule in ("gpipe", "1f1b"):
+  out[schedule] = [program.compiled(staged(schedule, n)).temporary for n in (8, 16, 24)]
+  out[f"{schedule} inspect"] = [
+    inspect.memory(Engine(one), inspect.batch_shapes(one))["activations (estimated)"]
+    for one in (staged(schedule, n) for n in (8, 24))]
+judging = dataclasses.replace(
+  staged("1f1b", 8), model=bert.bert(layers=4, types=2, **SIZES | {"vocab": 128}),
+  task=task.Task(name="none", train=sources.Text("unused"), vocabulary=vocab.Bytes(),
+                 objective=MaskedLM(), layout=layouts_encoder.Encoder()),
+  lengths={"inputs": 32})
+try:
+  Engine(judging)
+except ValueError as error:
+  out["error"] = str(error)
 print(json.dumps(out))
 """
 
@@ -94,3 +115,22 @@ def test_tensors_are_summed_twice_a_layer_each_way(found):
   layers = 6 * 5 * activations
   # Beside the layers: the gathered embedding, statistics of the loss.
   assert layers <= found["loop"]["moved"]["all-reduce tensor"] <= 1.1 * layers
+
+
+def test_what_waits_in_stages_that_alternate_does_not_grow_with_microbatches(found):
+  """More rows of 32 tokens x 32 features, as many at a time; each stage has 4 groups of
+  one. What enters the stages and its gradient are spread over them; the table's rows are
+  read whole."""
+  gpipe, alternating = found["gpipe"], found["1f1b"]
+  row = 32 * 32 * 4
+  less = [b - a for a, b in zip(alternating[:-1], alternating[1:], strict=True)]
+  more = [b - a for a, b in zip(gpipe[:-1], gpipe[1:], strict=True)]
+  assert all(grown <= 8 * 3 * row for grown in less)
+  assert all(grown >= 8 * 12 * row for grown in more)
+  assert alternating[-1] < gpipe[-1]
+  less, more = (found[f"{name} inspect"] for name in ("1f1b", "gpipe"))
+  assert less[1] == less[0] and more[1] > 2 * more[0]
+
+
+def test_losses_of_rows_refuse_to_be_computed_by_tokens(found):
+  assert "next_sentence are losses of whole rows. Use 'gpipe'." in found["error"]
