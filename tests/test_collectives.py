@@ -159,20 +159,18 @@ def test_stages_sum_the_gradients_of_their_layers_once(found):
 
 def test_interleaved_stages_exchange_their_layers_once_each_way(found):
   """Beside one microbatch a tick each way: of two devices with two of four pieces, each
-  sends one to the other, and its gradient comes back. No device gathers layers."""
+  sends one to the other, and its gradient comes back. No device gathers layers. What
+  leaves is put in order once."""
   moved, stages = found["interleaved"], found["pipeline"]
   ticks = 4 * 2 + 2
   passed = 2 * ticks * 16 * 32 * 4
   layer = (found["bytes"] - 2 * TABLE - 32 * 4) / LAYERS
-  exchanged = passed + 2 * layer
+  exchanged = passed + 2 * layer + 4 * 16 * 32 * 4
   assert exchanged <= moved["collective-permute pipeline"] <= exchanged * 1.03
   assert (
     moved["all-reduce data"] == 2 * stages["all-reduce data"]
   )  # of twice the layers
-  # What leaves is once more taken apart, for turns.
-  activations = 4 * 16 * 32 * 4
-  assert moved["all-to-all pipeline"] <= stages["all-to-all pipeline"] + activations
-  unlike = ("collective-permute pipeline", "all-reduce data", "all-to-all pipeline")
+  unlike = ("collective-permute pipeline", "all-reduce data")
   for name in set(moved) | set(stages):
     if name not in unlike:
       assert moved[name] == stages[name]

@@ -141,7 +141,8 @@ def pipelined(
     x, aux = _around(tick, held, entering, stages=S, repeats=V)
     # Of V turns of S microbatches the last one is what leaves.
     x = x[S - 1 : M * V + S - 1].reshape(-1, V, S, *x.shape[1:])[:, -1]
-    x = x.reshape(M, *x.shape[2:])
+    # Said, for XLA would gather what was sliced from all turns.
+    x = stages.pin(x.reshape(M, *x.shape[2:]), None, stages.axis, stages.rows)
   return _left(stages, x), {k: jnp.sum(v) / M for k, v in aux.items()}
 
 
