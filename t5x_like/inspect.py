@@ -119,13 +119,13 @@ def activation_bytes(engine, shapes: dict[str, tuple[int, int]]) -> int:
   )
   if engine.plan.alternates:
     return _alternating_bytes(engine, plan, shapes, rows * engine.stages.count)
-  kept = _residual_bytes(plan, engine.declared, shapes, rows)
+  kept = residual_bytes(plan, engine.declared, shapes, rows)
   blocks = _blocks(run.model)
   if run.execution.remat == "none":
     kept += kept // blocks
   else:
     plain = dataclasses.replace(plan.execution, remat="none", pipeline_repeats=None)
-    all_of_it = _residual_bytes(
+    all_of_it = residual_bytes(
       dataclasses.replace(plan, execution=plain), engine.declared, shapes, rows
     )
     kept += 2 * (all_of_it - kept) // blocks
@@ -138,7 +138,7 @@ def _alternating_bytes(engine, plan: step.Plan, shapes: dict, rows: int) -> int:
   stages, execution = engine.stages, engine.run.execution
   parts = microbatches_of(stages, execution.pipeline_microbatches, rows * stages.groups)
   rows //= parts
-  kept = _residual_bytes(plan, engine.declared, shapes, rows) // stages.count
+  kept = residual_bytes(plan, engine.declared, shapes, rows) // stages.count
   tokens = shapes[f"{engine.module.answers}_input_tokens"][1]
   width = engine.run.model.dim * jnp.dtype(execution.compute_dtype).itemsize
   waiting = Schedule(stages.count, parts, stages.repeats).slots
@@ -153,7 +153,9 @@ def _logits_bytes(engine, shapes: dict, rows: int, batch_shards: int) -> int:
   return 2 * 4 * vocab * min(tokens, losses.chunk_tokens(vocab, batch_shards))
 
 
-def _residual_bytes(plan: step.Plan, declared: dict, shapes: dict, rows: int) -> int:
+def residual_bytes(plan: step.Plan, declared: dict, shapes: dict, rows: int) -> int:
+  """Of so many rows, what the traced backward pass gets from the forward pass, without
+  parameters."""
   params = param.nested(
     {path: jax.ShapeDtypeStruct(d.shape, jnp.float32) for path, d in declared.items()}
   )

@@ -1,7 +1,7 @@
-"""Search: meshes and rematerialization that could hold a run, the likeliest first.
+"""Search: meshes, schedules and rematerialization for a run, the likeliest first.
 
-You are in: t5x_like/planner. Without compiling: what the state takes is exact, what the
-backward pass keeps is estimated (inspect.py). verb.py compiles the first few.
+You are in: t5x_like/planner. What each would take is guessed without compiling (guess.py);
+verb.py compiles the first few.
 """
 
 from __future__ import annotations
@@ -10,56 +10,100 @@ import dataclasses
 from collections.abc import Iterator
 
 from partitioning.mesh import Mesh
-from t5x_like import inspect
 from t5x_like.engine import Engine
 from t5x_like.planner.chips import Chip
+from t5x_like.planner.guess import Facts, facts, guess
 from t5x_like.run import Run
 
-# What recomputes less comes first.
-ORDER = ("none", "minimal", "dots", "full")
-TENSOR = (1, 2, 4, 8, 16, 32)  # devices that share a product
+REMATS = ("none", "minimal", "dots", "full")
+TENSOR = 32  # devices that share a product, at most
+STAGES = 32
+# Of a chip's memory; what does not fit is told when it is compiled.
+ROOM = 1.0
+# Microbatches a stage: more of them wait less, and each is a smaller product.
+MICROBATCHES = 8
 
 
-def candidates(run: Run, chip: Chip, *, devices: int) -> Iterator[Run]:
-  """Runs that should fit `devices` chips: little recomputation first, then few devices
-  a product, then many copies, each as few devices as hold it."""
-  for remat in ORDER:
-    execution = dataclasses.replace(run.execution, remat=remat)
-    for tensor in TENSOR:
-      for fsdp in _halves(devices // tensor):
-        mesh = Mesh(data=devices // tensor // fsdp, fsdp=fsdp, tensor=tensor)
-        one = dataclasses.replace(
-          run, mesh=mesh, rules=_rules(fsdp, tensor), execution=execution
-        )
-        if devices % tensor == 0 and _fits(one, chip):
-          yield one
-          break  # more storage sharing of the same products only costs network
+def candidates(
+  run: Run, chip: Chip, *, devices: int, efficiency: float
+) -> Iterator[Run]:
+  """Runs that may fit `devices` chips, by guessed seconds. Others come after them, by
+  guessed bytes, so that there is an answer where nothing fits."""
+  known = facts(run, remats=REMATS)
+  found = []
+  for one in _shapes(run, known, devices):
+    found.append((guess(one, known, chip, efficiency=efficiency), one))
+  room = ROOM * chip.memory
+  fitting = [pair for pair in found if pair[0].memory <= room]
+  others = [pair for pair in found if pair[0].memory > room]
+  fitting.sort(key=lambda pair: pair[0].cost.seconds)
+  others.sort(key=lambda pair: pair[0].memory)
+  for _, one in fitting + others:
+    if _builds(one):
+      yield one
 
 
-def _rules(fsdp: int, tensor: int) -> str:
-  if tensor > 1:
-    return "fsdp_tensor" if fsdp > 1 else "tensor"
-  return "fsdp" if fsdp > 1 else "data"
+def _shapes(run: Run, known: Facts, devices: int) -> Iterator[Run]:
+  for tensor in _powers(min(devices, TENSOR)):
+    for pipeline in _powers(min(devices // tensor, STAGES)):
+      if devices % (tensor * pipeline) or not _cuts(run, known, pipeline):
+        continue
+      for fsdp in _powers(devices // tensor // pipeline):
+        data, rest = divmod(devices, tensor * pipeline * fsdp)
+        mesh = Mesh(data=data, pipeline=pipeline, fsdp=fsdp, tensor=tensor)
+        if not rest:
+          yield from _with(run, known, mesh)
 
 
-def _halves(devices: int) -> list[int]:
-  """1, 2, 4, ... that divide `devices`, and itself."""
-  found, size = [], 1
-  while size <= devices:
-    if devices % size == 0:
-      found.append(size)
-    size *= 2
-  return found
+def _powers(limit: int) -> list[int]:
+  """1, 2, 4, ... up to `limit`."""
+  return [2**i for i in range(limit.bit_length())]
 
 
-def _fits(run: Run, chip: Chip) -> bool:
-  """Whether exact state and estimated activations stay below the chip's memory."""
+def _cuts(run: Run, known: Facts, stages: int) -> bool:
+  """Whether every run of equal layers divides, and losses can be computed by stages."""
+  if stages == 1:
+    return True
+  if getattr(run.model, "of_rows", ()):
+    return False
+  return all(count % stages == 0 for count in known.equal)
+
+
+def _with(run: Run, known: Facts, mesh: Mesh) -> Iterator[Run]:
+  """The run on this mesh, with each rematerialization."""
+  spread = mesh.data * mesh.fsdp * mesh.pipeline
+  if run.batch % (run.microbatches * spread):
+    return
+  execution = run.execution
+  if mesh.pipeline > 1:
+    rows = run.batch // run.microbatches // (mesh.data * mesh.fsdp)
+    limit = MICROBATCHES * mesh.pipeline
+    parts = max(n for n in range(1, min(rows, limit) + 1) if rows % n == 0)
+    execution = dataclasses.replace(
+      execution, pipeline_schedule="1f1b", pipeline_microbatches=parts
+    )
+  for remat in REMATS:
+    yield dataclasses.replace(
+      run,
+      mesh=mesh,
+      rules=_rules(mesh, known.lengths),
+      execution=dataclasses.replace(execution, remat=remat),
+    )
+
+
+def _rules(mesh: Mesh, lengths: tuple[int, ...]) -> str:
+  if mesh.pipeline > 1:
+    return "pipeline_fsdp_tensor"
+  if mesh.tensor > 1:
+    whole = all(length % mesh.tensor == 0 for length in lengths)
+    return "fsdp_tensor_sequence" if whole else "fsdp_tensor"
+  return "fsdp" if mesh.fsdp > 1 else "zero2"
+
+
+def _builds(run: Run) -> bool:
+  """Whether the mesh divides heads, hidden units and rows."""
   try:
-    engine = Engine(dataclasses.replace(run, compilation_cache=False))
-  except ValueError:  # the mesh does not divide heads, hidden units or rows
+    Engine(dataclasses.replace(run, compilation_cache=False))
+  except ValueError:
     return False
-  state = engine.abstract_state()
-  placed = inspect.bytes_of(state.params), inspect.bytes_of(state.opt_state)
-  if 2 * placed[0] + placed[1] > chip.memory:
-    return False
-  return inspect.memory(engine, inspect.batch_shapes(run))["total"] <= chip.memory
+  return True

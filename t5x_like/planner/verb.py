@@ -13,12 +13,15 @@ import json
 import sys
 
 from models.components import flops
+from models.components.execution import Execution
 from t5x_like import inspect
 from t5x_like.engine import Engine
 from t5x_like.planner import chips, search
 from t5x_like.planner.predict import predict
 from t5x_like.planner.program import AXES, compiled, replicated
 from t5x_like.run import Run
+
+TRIES = 3  # programs compiled for each that is asked for, at most
 
 
 def verb(arguments: argparse.Namespace, run: Run) -> int:
@@ -30,22 +33,41 @@ def verb(arguments: argparse.Namespace, run: Run) -> int:
     _print(report(run, **options), arguments.json)
     return 0
   found = []
-  for candidate in search.candidates(run, chip, devices=arguments.devices):
+  many = dict(devices=arguments.devices, efficiency=arguments.efficiency)
+  for candidate in search.candidates(run, chip, **many):
     found.append(report(candidate, **options))
     print(_line(found[-1]), file=sys.stderr, flush=True)
-    if len(found) == arguments.search:
+    fits = sum(one["fits"] for one in found)
+    if fits == arguments.search or len(found) == TRIES * arguments.search:
       break
   if not found:
     raise ValueError(
-      f"No mesh of {arguments.devices} x {arguments.chip} holds this run, with any "
-      "rematerialization. Take more devices, a smaller BATCH_SIZE or run.Run.microbatches."
+      f"No mesh of {arguments.devices} x {arguments.chip} cuts this model and batch. "
+      "Change BATCH_SIZE (a multiple of the devices of data, fsdp and pipeline), or take "
+      "another number of devices."
     )
   found.sort(key=lambda one: (not one["fits"], one["seconds"]))
   if arguments.json:
     print(json.dumps(found))
+    return 0
+  _print(found[0], False)
+  if found[0]["fits"]:
+    print("flags:  " + " ".join(_flags(found[0])))
   else:
-    _print(found[0], False)
+    print(
+      "none of these fits: take more devices, a smaller BATCH_SIZE, or "
+      "run.Run.microbatches"
+    )
   return 0
+
+
+def _flags(report: dict) -> list[str]:
+  """What to add to a command for the run that was planned."""
+  found = [f"--gin.PARTITIONING_RULES={report['rules']}"]
+  sizes = {axis: n for axis, n in report["mesh"].items() if n > 1 or axis == "data"}
+  found += [f"--gin.mesh.Mesh.{axis}={size}" for axis, size in sizes.items()]
+  execution = {"remat": report["remat"]} | report["pipeline"]
+  return found + [f"--gin.execution.Execution.{k}={v}" for k, v in execution.items()]
 
 
 def accelerated(run: Run) -> Run:
@@ -92,6 +114,7 @@ def report(run: Run, *, name: str, chip: chips.Chip, efficiency: float) -> dict:
     "rules": run.rules if isinstance(run.rules, str) else "own",
     "remat": run.execution.remat,
     "attention": run.execution.attention,
+    "pipeline": _pipeline(run.execution) if engine.stages else {},
     "parameters": sum(d.size for d in engine.declared.values()),
     "memory": parts | {"activations and temporaries": int(found.temporary)},
     "memory_total": int(found.state + found.temporary),
@@ -115,6 +138,13 @@ def report(run: Run, *, name: str, chip: chips.Chip, efficiency: float) -> dict:
   }
 
 
+def _pipeline(execution: Execution) -> dict[str, object]:
+  """How stages compute, by field; what is left to its default is left out."""
+  names = ("pipeline_schedule", "pipeline_microbatches", "pipeline_repeats")
+  found = {name: getattr(execution, name) for name in names}
+  return {name: value for name, value in found.items() if value is not None}
+
+
 def _print(report: dict, as_json: bool) -> None:
   if as_json:
     print(json.dumps(report))
@@ -126,6 +156,8 @@ def _print(report: dict, as_json: bool) -> None:
     end="",
   )
   print(f"remat {report['remat']}, attention {report['attention']}")
+  if report["pipeline"]:
+    print(", ".join(f"{name} {value}" for name, value in report["pipeline"].items()))
   print(f"{report['parameters']:,} parameters")
   print("memory of one device:")
   for name, count in report["memory"].items():
@@ -156,9 +188,10 @@ def _print(report: dict, as_json: bool) -> None:
 
 
 def _line(report: dict) -> str:
-  mesh = " x ".join(f"{name} {count}" for name, count in report["mesh"].items())
-  fits = "" if report["fits"] else "  does not fit"
+  sizes = [f"{name} {size}" for name, size in report["mesh"].items() if size > 1]
+  mesh = " x ".join(sizes) or "one device"
+  fits = "" if report["fits"] else ", does not fit"
   return (
-    f"{mesh:<32}remat {report['remat']:<6}{report['seconds']:>10.3f} s a step  "
-    f"{100 * report['utilization']:>4.0f} %  {report['bound']}{fits}"
+    f"{report['seconds']:.3f} s a step, {100 * report['utilization']:.0f} % of the peak, "
+    f"bound by {report['bound']}{fits}: {mesh}, {report['rules']}, remat {report['remat']}"
   )
