@@ -65,9 +65,11 @@ class Mesh:
     left = len(devices) // known
     shape = tuple(left if size == -1 else size for size in self.sizes())
     if math.prod(shape) != len(devices):
+      simulated = _on_cpu(devices) and len(devices) < known
       raise ValueError(
         f"{self} needs a multiple of {known} devices, and all of them: there are "
-        f"{_counted(devices)}. Change the axes, or set one of them to -1."
+        f"{_counted(devices)}. Change the axes, or set one of them to -1"
+        + (f"; --devices={known} simulates as many on a CPU." if simulated else ".")
       )
     grid = self.grid(devices, shape)
     return jax.sharding.Mesh(grid, NAMES, axis_types=KINDS)
@@ -124,3 +126,7 @@ def _counted(devices: Sequence[jax.Device]) -> str:
   return (
     f"{len(devices)} ({len(counts)} processes x {' or '.join(map(str, {*counts}))})"
   )
+
+
+def _on_cpu(devices: Sequence[jax.Device]) -> bool:
+  return all(getattr(device, "platform", None) == "cpu" for device in devices)

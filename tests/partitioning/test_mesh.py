@@ -5,6 +5,7 @@ Devices are stand-ins that have the attributes which decide.
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -72,3 +73,8 @@ def test_slices_must_be_equal_and_positive():
     Mesh(data=8).build(uneven)
   with pytest.raises(ValueError, match="slices must be 1 or more"):
     Mesh(slices=0)
+
+
+def test_a_cpu_is_told_how_to_be_several():
+  with pytest.raises(ValueError, match="there are 1. .*--devices=4 simulates as many"):
+    Mesh(data=-1, fsdp=4).build(jax.devices()[:1])
