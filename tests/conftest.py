@@ -5,7 +5,10 @@ the suite compiles next to nothing. Tests that need several devices or another
 environment start processes of their own.
 """
 
+import functools
+import importlib.util
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -42,6 +45,35 @@ LONG = {
   "test_restart.py",
   "test_resume.py",
 }
+
+
+# setup.py asks for PyTorch on Python 3.11 alone: elsewhere its package index gives
+# gigabytes of CUDA.
+COMPARED = re.compile(r"^(import|from) (torch|transformers)\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path):
+  """Files that compare with PyTorch, where it is not installed."""
+  return collection_path in left_out() or None
+
+
+def pytest_terminal_summary(terminalreporter):
+  """No file is left out in silence."""
+  if not left_out():
+    return
+  terminalreporter.write_line(
+    "LEFT OUT, for PyTorch is not installed (pip install torch):"
+  )
+  for path in sorted(left_out()):
+    terminalreporter.write_line(f"  {path.relative_to(ROOT)}")
+
+
+@functools.cache
+def left_out() -> frozenset[Path]:
+  if importlib.util.find_spec("torch"):
+    return frozenset()
+  files = (ROOT / "tests").rglob("test_*.py")
+  return frozenset(path for path in files if COMPARED.search(path.read_text()))
 
 
 def pytest_collection_modifyitems(items):
