@@ -10,11 +10,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from models.components import param
 from models.components.attend_ring import Ring
@@ -82,15 +84,7 @@ class Engine:
       split=self.split,
       stages=self.stages,
     )
-    self._initial = functools.partial(
-      states.initial,
-      self.declared,
-      self.transform,
-      seed=run.seed,
-      ema=run.ema is not None,
-      loss_scale=run.loss_scale,
-      rounding=run.rounding,
-    )
+    self._initial = initial(run, self.declared, self.transform)
     self.shardings = self._shardings()
     self.batch_sharding = place.batch_sharding(self.mesh, self.rules.rules)
     self.programs: dict[tuple, Future] = {}
@@ -263,6 +257,21 @@ class Engine:
     return kernels.report(
       self.run.model, execution, lengths=lengths, rows=rows, **where
     )
+
+
+def initial(
+  run: Run, declared: dict[str, param.Declared], transform: optax.GradientTransformation
+) -> Callable[[], TrainState]:
+  """What draws the state of a run before its first step."""
+  return functools.partial(
+    states.initial,
+    declared,
+    transform,
+    seed=run.seed,
+    ema=run.ema is not None,
+    loss_scale=run.loss_scale,
+    rounding=run.rounding,
+  )
 
 
 def abstract_batch(

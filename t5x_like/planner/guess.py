@@ -8,7 +8,6 @@ tests/planner/test_search.py.
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,8 @@ from models.components.execution import Execution
 from models.components.pipeline import ticks
 from models.components.pipeline_schedule import Schedule
 from partitioning.mesh import Mesh
-from t5x_like import inspect, losses, state, step
+from t5x_like import inspect, losses, step
+from t5x_like.engine import initial
 from t5x_like.planner.chips import Chip
 from t5x_like.planner.predict import Prediction, predict
 from t5x_like.planner.program import AXES, Program
@@ -108,16 +108,7 @@ def _of_one_block(layers: dict[str, param.Declared]) -> dict[str, int]:
 
 def _stored_bytes(run: Run, declared: dict[str, param.Declared]) -> int:
   transform = run.optimizer.build({path: d.axes for path, d in declared.items()})
-  start = functools.partial(
-    state.initial,
-    declared,
-    transform,
-    seed=run.seed,
-    ema=run.ema is not None,
-    loss_scale=run.loss_scale,
-    rounding=run.rounding,
-  )
-  found = jax.eval_shape(start)
+  found = jax.eval_shape(initial(run, declared, transform))
   leaves = jax.tree.leaves((found.opt_state, found.extra))
   return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
