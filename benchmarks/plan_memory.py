@@ -24,7 +24,7 @@ CASES = {
   "t5_small": ("t5_1_1/small", T5, 8, "none", "data", {}),
   "t5_base": ("t5_1_1/base", T5, 8, "full", "data", {}),
   "gpt2": ("gpt2/small", {"decoder": 1024}, 4, "none", "data", {}),
-  "llama_1b": ("llama3_2/1b", {"decoder": 512}, 1, "full", "data", {}),
+  "gpt2_medium": ("gpt2/medium", {"decoder": 1024}, 2, "full", "data", {}),
   "t5_base_fsdp": ("t5_1_1/base", T5, 8, "none", "fsdp", {"fsdp": 8}),
   "gpt2_tensor": ("gpt2/small", {"decoder": 512}, 4, "none", "tensor", {"tensor": 4}),
   "gpt2_1f1b": ("gpt2/small", {"decoder": 512}, 8, "none", "pipeline", {"pipeline": 4}),

@@ -21,16 +21,21 @@ DECODER += ["--gin.MIXTURE_OR_TASK_NAME=python_docs_causal_lm"]
 DECODER += ["--gin.TASK_FEATURE_LENGTHS={'targets': 4096}"]
 BOTH = ["--gin.MODEL_DIR=unused", "--gin.TRAIN_STEPS=1000"]
 BOTH += ["--gin.ACTIVATION_DTYPE=bfloat16", "--gin.execution.Execution.remat=full"]
-# Name: (model, rules, devices of the tensor and context axes, most devices that share one
-# copy of the weights, rows a device).
+# Name: (model, rules, devices of the inner axes, most devices that share one copy of the
+# weights, rows a device).
 CASES = {
   "1B data": ("llama3_2/1b", "data", {}, 1, 4),
   "1B zero2": ("llama3_2/1b", "zero2", {}, 1, 4),
   "1B fsdp": ("llama3_2/1b", "fsdp", {}, 512, 4),
   "13B fsdp": ("llama2/13b", "fsdp", {}, 512, 4),
   "13B tensor 8": ("llama2/13b", "fsdp_tensor_sequence", {"tensor": 8}, 512, 4),
+  "13B pipeline 8": ("llama2/13b", "pipeline_fsdp", {"pipeline": 8}, 64, 4),
   "13B context 8": ("llama2/13b", "fsdp_context", {"context": 8}, 512, 4),
 }
+# One row a microbatch; stages compute their part again in any case.
+STAGED = ["--gin.execution.Execution.pipeline_schedule=1f1b"]
+STAGED += ["--gin.execution.Execution.pipeline_microbatches=32"]
+STAGED += ["--gin.execution.Execution.remat=none"]
 
 
 def main() -> None:
@@ -63,6 +68,7 @@ def planned(name: str, devices: int, options: argparse.Namespace) -> dict | None
   command[4:4] = [f"--gin_file=models/{model}.gin"]
   command += [f"--gin.mesh.Mesh.{axis}={size}" for axis, size in mesh.items()]
   command += [f"--gin.PARTITIONING_RULES={rules}"]
+  command += STAGED if "pipeline" in inner else []
   command += [f"--gin.BATCH_SIZE={rows * devices}"]
   command += [f"--devices={devices}", f"--chip={options.chip}", "--json"]
   done = subprocess.run(command, capture_output=True, text=True, check=False)

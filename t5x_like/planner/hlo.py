@@ -83,6 +83,8 @@ class Module:
         )
     if not self.entry:
       raise ValueError("the text holds no HLO program: no line begins with ENTRY.")
+    for computation in self.computations.values():
+      computation.update(_parts(computation))
 
   def walk(
     self, name: str = "", times: float = 1, *, open_turns: float = 1
@@ -269,7 +271,28 @@ def _numbers(text: str | None) -> tuple[int, ...]:
 
 def _operands(rest: str) -> tuple[str, ...]:
   inside = rest.split(")", 1)[0]
-  return tuple(re.findall(r"%([\w.-]+)", inside))
+  return tuple(re.findall(r"%([\w.#-]+)", inside))
+
+
+def _parts(computation: dict[str, Instruction]) -> dict[str, Instruction]:
+  """What is read as `%tuple#1`, as newer versions of XLA write it, as an instruction of
+  older ones: get-tuple-element."""
+  found = {}
+  for one in computation.values():
+    for operand in one.operands:
+      whole, mark, at = operand.partition("#")
+      if mark and whole in computation:
+        parts = SHAPE.findall(computation[whole].shape)
+        kind, dims = parts[int(at)] if int(at) < len(parts) else ("token", "")
+        found[operand] = Instruction(
+          operand,
+          f"{kind}[{dims}]",
+          "get-tuple-element",
+          (whole,),
+          f"%{whole}), index={at}",
+          False,
+        )
+  return found
 
 
 def _called(one: Instruction, attribute: str) -> str:
