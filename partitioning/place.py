@@ -13,7 +13,7 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from partitioning.axes import AXES
-from partitioning.rules import Rules
+from partitioning.rules import Rules, Scheme
 
 # One head of keys serves all query heads in PaLM, eight do in LLaMA 2: devices that share
 # the queries of a head have that head each (arXiv:2204.02311, section 4).
@@ -164,6 +164,24 @@ def pinned(
     return jax.lax.with_sharding_constraint(tree, placed)
 
   return pin if mesh.size > 1 else lambda tree: tree
+
+
+def check_used(mesh: jax.sharding.Mesh, scheme: Scheme) -> None:
+  """ValueError for a mesh axis that no rule splits anything over: its devices would all
+  compute the same."""
+  named = {
+    axis
+    for rules in scheme.placed.values()
+    for _, target in rules
+    for axis in ((target,) if isinstance(target, str) else target or ())
+  }
+  for axis, size in mesh.shape.items():
+    if size > 1 and axis not in named:
+      raise ValueError(
+        f"Mesh.{axis}={size}: the rules split nothing over {axis!r}, so {size} devices "
+        f"would compute the same. Set it to 1, or use rules that name it "
+        "(PARTITIONING_RULES; partitioning/rules.py)."
+      )
 
 
 def row_axis(mesh: jax.sharding.Mesh, rules: Rules) -> str | None:

@@ -22,7 +22,7 @@ from models.components import param
 from models.components.attend_ring import Ring
 from models.components.attend_splash import Split
 from models.components.dense import keep_rows
-from models.components.execution import OPTIMIZER
+from models.components.execution import OPTIMIZER, PIPELINE
 from models.components.pipeline import Stages, microbatches_of
 from models.components.recompute import host_memory
 from models.components.stack import check_stages
@@ -44,6 +44,7 @@ class Engine:
       jax.config.update("jax_compilation_cache_dir", f"{run.data_dir}/compiled")
     self.mesh = run.mesh.build()
     self.rules = resolve(run.rules)
+    place.check_used(self.mesh, self.rules)
     axis = place.row_axis(self.mesh, self.rules.rules)
     self.ring = None if axis is None else Ring(mesh=self.mesh, axis=axis)
     rows, heads = place.attention_axes(self.rules.rules)
@@ -94,9 +95,10 @@ class Engine:
     """Where layers are split over devices: those devices. Raises ValueError where the
     model or the batch cannot be cut accordingly."""
     axis = place.layer_axis(self.mesh, self.rules.rules)
-    if axis is None:
-      return None
     run, rules = self.run, self.rules.rules
+    if axis is None:
+      _check_no_stages(run)
+      return None
     # A stage sees one group's rows: they are split already.
     within = tuple(rule for rule in rules if rule[0] != "batch")
     stages = Stages(
@@ -286,6 +288,17 @@ def abstract_batch(
     name: jax.ShapeDtypeStruct(shape, dtype(name), sharding=sharding)
     for name, shape in shapes.items()
   }
+
+
+def _check_no_stages(run: Run) -> None:
+  """ValueError for settings of a pipeline where there is none."""
+  for name, value in PIPELINE.items():
+    if (given := getattr(run.execution, name)) != value:
+      raise ValueError(
+        f"Execution.{name}={given!r} changes nothing: layers are not in stages. Use "
+        "partitioning/pipeline.gin (PARTITIONING_RULES 'pipeline', Mesh.pipeline of 2 or "
+        f"more), or leave {name} out."
+      )
 
 
 def _check_batch(run: Run, shards: int, spread: tuple[str, ...]) -> None:

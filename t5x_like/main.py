@@ -267,28 +267,26 @@ def _load(arguments: argparse.Namespace, real: bool):
   config.check()
   _prepare(arguments, real)
   run = config.build()
+  if arguments.verb in ("eval", "infer") and not _says_devices(arguments):
+    from t5x_like import elsewhere
+
+    run, told = elsewhere.here(run)
+    if told is not None:
+      print(told, file=sys.stderr)
   if _joins(arguments):
     from partitioning import preflight
+    from t5x_like import alike
 
-    preflight.check(run.mesh, alike=_alike(run), seconds=arguments.preflight_seconds)
+    same = alike.alike(run)
+    preflight.check(run.mesh, alike=same, seconds=arguments.preflight_seconds)
   return config, run
 
 
-def _alike(run) -> dict[str, str]:
-  """Digests of what the processes of a run must have the same of. Files may lie elsewhere
-  on every host. Computed where there are several: it reads all sources."""
-  import jax
-
-  from t5x_like import identity
-  from t5x_like.study import version
-
-  if jax.process_count() == 1:
-    return {}
-  return {
-    "configuration": identity.started(run),
-    "code": version.version(),
-    "jax": jax.__version__,
-  }
+def _says_devices(arguments: argparse.Namespace) -> bool:
+  """Whether a flag says how devices are used, beside what a run has written."""
+  words = ("Mesh.", "PARTITIONING_RULES", "Execution.pipeline")
+  said = [word in binding for binding in arguments.gin_bindings for word in words]
+  return arguments.model_dir is None or bool(arguments.gin_file) or any(said)
 
 
 def _joins(arguments: argparse.Namespace) -> bool:

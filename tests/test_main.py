@@ -56,7 +56,7 @@ def module(monkeypatch):
   return replace
 
 
-def finished_run(folder) -> str:
+def finished_run(folder, *more: str) -> str:
   """A folder with the config.gin of a run, as training writes it."""
   from t5x_like import config
 
@@ -65,6 +65,7 @@ def finished_run(folder) -> str:
     "TASK_FEATURE_LENGTHS = {'inputs': 64, 'targets': 16}",
     "TRAIN_STEPS = 10",
     "MODEL_DIR = /somewhere/else",
+    *more,
   ]
   parsed = config.parse(
     ["models/t5_1_1/tiny.gin", "runs/pretrain.gin"], bindings, [CONFIGS]
@@ -107,6 +108,27 @@ def test_eval_needs_nothing_but_the_run_directory(module, tmp_path, capsys):
   assert run.model_dir == str(tmp_path), "the folder may have been moved"
   assert named == {"checkpoint": str(tmp_path), "step": 5}
   assert json.loads(capsys.readouterr().out) == {"step": 10, "loss": 2.5}
+
+
+def test_eval_takes_the_devices_that_are_here(module, tmp_path, capsys):
+  """A run of eight devices in stages, on one; not where flags say what is wanted."""
+  calls = module("evaluate", evaluate=lambda run, **_: {"loss": 2.5})
+  flag = finished_run(
+    tmp_path,
+    "mesh.Mesh.pipeline = 4",
+    "mesh.Mesh.data = 2",
+    "PARTITIONING_RULES = 'pipeline'",
+    "execution.Execution.pipeline_schedule = '1f1b'",
+  )
+  assert main.main(["eval", flag]) == 0
+  run = calls[0][0][0]
+  assert run.mesh.build().size == 1 and run.rules == "data"
+  assert run.execution.pipeline_schedule == "gpipe"
+  told = capsys.readouterr().err
+  assert told == "devices: 1 here, not those that the run was trained on\n"
+  assert main.main(["eval", flag, "--gin.mesh.Mesh.pipeline=2"]) == 0
+  run = calls[1][0][0]
+  assert (run.mesh.pipeline, run.rules) == (2, "pipeline")
 
 
 def test_eval_takes_overrides_of_the_runs_configuration(module, tmp_path):

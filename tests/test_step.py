@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.components.execution import Execution
+from models.components.execution import PIPELINE, Execution
 from models.components.param import flatten
 from models.families import llama, t5
 from t5x_like import optim, step
@@ -230,3 +230,11 @@ def test_a_freeze_checks_itself():
     Freeze(pattern="(")
   with pytest.raises(ValueError, match="must come after start=5"):
     Freeze(pattern=".*", start=5, end=5)
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_settings_of_a_pipeline_that_is_not_there_are_an_error(name):
+  value = {"pipeline_schedule": "1f1b"}.get(name, 2)
+  execution = Execution(remat="full", **{name: value})
+  with pytest.raises(ValueError, match=f"Execution.{name}={value!r} changes nothing"):
+    Engine(run(execution=execution))

@@ -9,6 +9,12 @@ from __future__ import annotations
 import dataclasses
 
 SCHEDULES = ("gpipe", "1f1b")
+# What is said of a pipeline, as it is where nothing is said.
+PIPELINE = {
+  "pipeline_microbatches": None,
+  "pipeline_repeats": None,
+  "pipeline_schedule": "gpipe",
+}
 DTYPES = ("float32", "bfloat16", "float16")
 REMAT = ("none", "minimal", "dots", "full")
 # Values of a block that `Execution.remat` and `offload` can name.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from models.components.execution import PIPELINE
 from partitioning.mesh import Mesh
 from t5x_like.engine import Engine
 from t5x_like.planner.chips import Chip
@@ -74,7 +75,7 @@ def _with(run: Run, known: Facts, mesh: Mesh) -> Iterator[Run]:
   spread = mesh.data * mesh.fsdp * mesh.pipeline
   if run.batch % (run.microbatches * spread):
     return
-  execution = run.execution
+  execution = dataclasses.replace(run.execution, **PIPELINE)
   if mesh.pipeline > 1:
     rows = run.batch // run.microbatches // (mesh.data * mesh.fsdp)
     limit = MICROBATCHES * mesh.pipeline

@@ -6,7 +6,7 @@ from jax.sharding import PartitionSpec as P
 
 from partitioning import place
 from partitioning.mesh import Mesh
-from partitioning.rules import PRESETS
+from partitioning.rules import PRESETS, SCHEMES
 
 
 def mesh(data=1, fsdp=1, tensor=1):
@@ -202,3 +202,13 @@ def test_vectors_read_from_a_table_are_split_as_its_columns_are():
   looked_up = lambda rules: place._looked_up(whole, 2, (16, 8, 32), rules, over)
   assert looked_up(PRESETS["fsdp"]) == P("data", None, "fsdp")
   assert looked_up(PRESETS["data"]) == P(("data", "fsdp"), None, None)
+
+
+def test_devices_that_no_rule_gives_anything_of_their_own_are_an_error():
+  over = jax.sharding.AbstractMesh((2, 4), ("data", "tensor"))
+  place.check_used(over, SCHEMES["fsdp_tensor"])
+  place.check_used(
+    jax.sharding.AbstractMesh((2, 1), ("data", "tensor")), SCHEMES["zero2"]
+  )
+  with pytest.raises(ValueError, match="Mesh.tensor=4: .* 4 devices would compute the"):
+    place.check_used(over, SCHEMES["zero2"])
