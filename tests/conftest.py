@@ -49,7 +49,7 @@ LONG = {
 
 # setup.py asks for PyTorch on Python 3.11 alone: elsewhere its package index gives
 # gigabytes of CUDA.
-COMPARED = re.compile(r"^(import|from) (torch|transformers)\b", re.MULTILINE)
+COMPARED = re.compile(r"^(import|from) (torch|transformers|test_parity)", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend import core
 
 from models.components import recompute
 from models.components.execution import NAMES, Execution
@@ -88,7 +89,7 @@ def _products(jaxpr) -> int:
   for equation in jaxpr.eqns:
     count += equation.primitive.name.startswith(("dot_general", "ragged_dot"))
     times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
-    for inner in jax.core.jaxprs_in_params(equation.params):
+    for inner in core.jaxprs_in_params(equation.params):
       count += times * _products(inner)
   return count
 
