@@ -41,13 +41,14 @@ MESHES = {
 
 def run(rules):
   model = {"expert": SLOTS, "interleaved": DEEPER}.get(rules, MODEL)
+  staged = rules in ("pipeline", "interleaved", "1f1b")
   repeats = 2 if rules == "interleaved" else None
   schedule = "1f1b" if rules == "1f1b" else "gpipe"
   return Run(model=model, model_dir="x", task=TASK, lengths={"targets": 16}, steps=1,
              batch=16, mesh=MESHES[rules],
              rules="pipeline" if rules in ("interleaved", "1f1b") else rules,
-             execution=Execution(pipeline_microbatches=4, pipeline_repeats=repeats,
-                                 pipeline_schedule=schedule,
+             execution=Execution(pipeline_microbatches=4 if staged else None,
+                                 pipeline_repeats=repeats, pipeline_schedule=schedule,
                                  remat="minimal" if repeats else "none"),
              optimizer=optim.AdamW(learning_rate=1e-3, clip=1.0))
 
