@@ -52,17 +52,23 @@ def main() -> int:
         (run / "checkpoints" / str(step)).mkdir(parents=True, exist_ok=True)
         (run / "checkpoints" / str(step) / "manifest.json").touch()
       if step % PERIOD == 0:
-        saved.with_suffix(".new").write_text(str(step))
-        os.replace(saved.with_suffix(".new"), saved)
+        save(saved, step)
   if stop:
-    saved.write_text(str(step))
+    save(saved, step)
     return 128 + 15
   if step < STEPS:
-    saved.write_text(str(step))
+    save(saved, step)
     return 75
   with open(run.parents[2] / "completed.txt", "a") as file:
     file.write(f"{run.name}\n")
   return 0
+
+
+def save(saved: Path, step: int) -> None:
+  """At once: a killed worker leaves its run behind for a moment, beside the next attempt."""
+  new = saved.with_suffix(f".{os.getpid()}")
+  new.write_text(str(step))
+  os.replace(new, saved)
 
 
 def begin(words: str) -> int:
