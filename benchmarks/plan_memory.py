@@ -26,7 +26,7 @@ CASES = {
   "gpt2": ("gpt2/small", {"decoder": 1024}, 4, "none", "data", {}),
   "gpt2_medium": ("gpt2/medium", {"decoder": 1024}, 2, "full", "data", {}),
   "t5_base_fsdp": ("t5_1_1/base", T5, 8, "none", "fsdp", {"fsdp": 8}),
-  "gpt2_tensor": ("gpt2/small", {"decoder": 512}, 4, "none", "tensor", {"tensor": 4}),
+  "t5_small_tensor": ("t5_1_1/small", T5, 8, "none", "tensor", {"tensor": 2}),
   "gpt2_1f1b": ("gpt2/small", {"decoder": 512}, 8, "none", "pipeline", {"pipeline": 4}),
 }
 
