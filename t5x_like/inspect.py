@@ -55,11 +55,7 @@ def run_report(run: object, *, config_text: str) -> dict[str, object]:
   shardings = param.flatten(engine.shardings.params)
   rows = [_row(path, d, shardings[path].spec) for path, d in engine.declared.items()]
   shapes = batch_shapes(run)
-  lengths = {
-    side: shapes[f"{side}_input_tokens"][1]
-    for side in ("encoder", "decoder")
-    if f"{side}_input_tokens" in shapes
-  }
+  lengths = model_lengths(shapes)
   return {
     "config": config_text,
     "model": spec.fold(run.model),
@@ -76,6 +72,15 @@ def run_report(run: object, *, config_text: str) -> dict[str, object]:
 def batch_shapes(run: object) -> dict[str, tuple[int, int]]:
   """Shapes of a global batch's arrays."""
   return run.task.shapes(run.lengths, run.batch)
+
+
+def model_lengths(shapes: dict[str, tuple[int, int]]) -> dict[str, int]:
+  """Tokens of a row, by side of the model."""
+  return {
+    side: shapes[f"{side}_input_tokens"][1]
+    for side in ("encoder", "decoder")
+    if f"{side}_input_tokens" in shapes
+  }
 
 
 def memory(engine, shapes: dict[str, tuple[int, int]]) -> dict[str, int]:

@@ -20,6 +20,7 @@ from models.components.alternating import Factors
 from models.components.attend_ring import Ring
 from models.components.attend_splash import Split
 from models.components.context import unconstrained
+from models.components.embed import HeadWeights
 from models.components.execution import Execution
 from models.components.model import Pass
 from models.components.pipeline import Stages
@@ -97,16 +98,12 @@ def objective(
   if plan.alternates:
     return _alternating(plan, module, batch, run, scale)
   hidden_BTD, aux = module(batch, run)
-  head = module.head_weights()
   parts = 1 if plan.ring is None else plan.ring.devices
-  total, sums = plan.loss(
-    _parts_as_rows(hidden_BTD, parts),
-    head.kernel,
-    _parts_as_rows(batch[f"{module.answers}_target_tokens"], parts),
-    _parts_as_rows(batch[f"{module.answers}_loss_weights"], parts),
-    embed_axis=head.embed_axis,
-    scale=head.scale,
-    bias=head.bias,
+  scored = (hidden_BTD, *_answers(module, batch))
+  total, sums = _loss(
+    plan,
+    module.head_weights(),
+    *(_parts_as_rows(x, parts) for x in scored),
     batch_shards=plan.batch_shards * parts,
   )
   if aux:
@@ -121,34 +118,43 @@ def objective(
 
 def _alternating(plan: Plan, module, batch: Batch, run: Pass, scale) -> tuple:
   """The same, computed together with its gradient (models/components/alternating.py)."""
-  names = [f"{module.answers}_{name}" for name in ("target_tokens", "loss_weights")]
-  head = module.head_weights()
-  parts = math.gcd(plan.stages.count, batch[names[0]].shape[1])
+  head, (_, weights_BT) = module.head_weights(), _answers(module, batch)
+  parts = math.gcd(plan.stages.count, weights_BT.shape[1])
 
   def score(hidden_BTD, batch, part):
     def of_part(x_BT):
       size = x_BT.shape[1] // parts
       return jax.lax.dynamic_slice_in_dim(x_BT, part * size, size, axis=1)
 
-    hidden, targets, weights = map(of_part, (hidden_BTD, *(batch[n] for n in names)))
+    hidden, targets, weights = map(of_part, (hidden_BTD, *_answers(module, batch)))
     # Stages beyond the last part have nothing to sum.
-    weights = jnp.where(part < parts, weights, 0)
-    return plan.loss(
-      hidden,
-      head.kernel,
-      targets,
-      weights,
-      embed_axis=head.embed_axis,
-      scale=head.scale,
-      bias=head.bias,
-    )
+    return _loss(plan, head, hidden, targets, jnp.where(part < parts, weights, 0))
 
-  weight = jnp.maximum(jnp.sum(batch[names[1]].astype(jnp.float32)), 1.0)
+  weight = jnp.maximum(jnp.sum(weights_BT.astype(jnp.float32)), 1.0)
   factors = Factors(weight, jnp.float32(1.0) if scale is None else scale)
   total, sums, aux = module.scored(batch, run, score, factors)
   if aux:
     sums = sums | {"weight": weight}
   return total, sums | {name: value * weight for name, value in aux.items()}
+
+
+def _answers(module: nnx.Module, batch: Batch) -> tuple[jax.Array, jax.Array]:
+  """Targets and their weights, [B, T]."""
+  names = ("target_tokens", "loss_weights")
+  return tuple(batch[f"{module.answers}_{name}"] for name in names)
+
+
+def _loss(plan: Plan, head: HeadWeights, hidden, targets, weights, **options) -> tuple:
+  return plan.loss(
+    hidden,
+    head.kernel,
+    targets,
+    weights,
+    embed_axis=head.embed_axis,
+    scale=head.scale,
+    bias=head.bias,
+    **options,
+  )
 
 
 def _parts_as_rows(x_BT: jax.Array, parts: int) -> jax.Array:

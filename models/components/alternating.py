@@ -51,11 +51,12 @@ def alternating(
   """(objective, sums, means of extra losses over microbatches).
 
   stage, layers, shared, rows: as in `pipeline.pipelined`; layers are (their numbers, their
-  parameters). tail(x, answers, part) -> (objective, sums): of the rows of a microbatch,
-  after all layers, the `part`-th of S parts of what is to be summed; it may use
-  parameters. answers: a tree of [B, ...] for it. The objective alone has a gradient.
+  parameters). tail(x, rows, answers, part) -> (objective, sums): of the rows of a
+  microbatch, after all layers, the `part`-th of S parts of what is to be summed; it may use
+  parameters. Its rows are those that have no gradient. answers: a tree of [B, ...] for it.
+  The objective alone has a gradient.
   """
-  held = functools.partial(_by_microbatch, stages, microbatches)
+  held = lambda x: pipeline.by_microbatch(stages, x, microbatches)
   everywhere = functools.partial(pipeline.everywhere, stages)
   pieces = functools.partial(pipeline.pieces, stages)
 
@@ -65,14 +66,15 @@ def alternating(
       (x.shape[0] // stages.groups // microbatches, *row), x.dtype
     )
 
-  part = jax.ShapeDtypeStruct((), jnp.int32)
-  # Its parameters, for a loop that has their gradient must be given them.
-  tail, used = jax.closure_convert(
-    tail, *jax.tree.map(example, (rows["x"], answers)), part
-  )
   numbers, parameters = layers
   moves = {name: row for name, row in rows.items() if name != "x"}
   learns = {name: row for name, row in moves.items() if _is_float(row)}
+  fixed = {name: row for name, row in moves.items() if name not in learns}
+  part = jax.ShapeDtypeStruct((), jnp.int32)
+  # Its parameters, for a loop that has their gradient must be given them.
+  tail, used = jax.closure_convert(
+    tail, *jax.tree.map(example, (rows["x"], fixed, answers)), part
+  )
   learned = {
     "layers": jax.tree.map(pieces, parameters),
     "shared": jax.tree.map(everywhere, shared),
@@ -82,11 +84,7 @@ def alternating(
   }
   given = {
     "numbers": pieces(numbers),
-    "rows": {
-      name: _for_stages(stages, held(row))
-      for name, row in moves.items()
-      if name not in learns
-    },
+    "rows": {name: _for_stages(stages, held(row)) for name, row in fixed.items()},
     "answers": jax.tree.map(held, answers),
     "factors": factors,
   }
@@ -278,15 +276,17 @@ class _Loop:
 
   def _scored(self, learned, given, x: jax.Array, number: jax.Array) -> tuple:
     """((objective, sums), gradients of what `tail` uses and of x), each stage its part."""
-    answers = jax.tree.map(lambda rows: _at(rows, number), given["answers"])
+    answers = jax.tree.map(lambda x: _at(x, number), given["answers"])
+    rows = jax.tree.map(lambda x: _at(x, number, axis=2), given["rows"])
 
-    def one(used, x, answers, part):
-      tail = lambda used, x: self.tail(x, answers, part, *used)
+    def one(used, x, rows, answers, part):
+      tail = lambda used, x: self.tail(x, rows, answers, part, *used)
       return jax.value_and_grad(tail, (0, 1), has_aux=True)(used, x)
 
-    rows = jax.vmap(one, in_axes=(0, 0, 0, None), spmd_axis_name=self.stages.rows)
-    stages = jax.vmap(rows, in_axes=(0, 0, None, 0), spmd_axis_name=self.stages.axis)
-    return stages(learned["tail"], x, answers, jnp.arange(self.stages.count))
+    axis, groups = self.stages.axis, self.stages.rows
+    one = jax.vmap(one, in_axes=(0, 0, 0, 0, None), spmd_axis_name=groups)
+    one = jax.vmap(one, in_axes=(0, 0, 0, None, 0), spmd_axis_name=axis)
+    return one(learned["tail"], x, rows, answers, jnp.arange(self.stages.count))
 
   def _vmapped(self, function: Callable) -> Callable:
     rows = jax.vmap(function, axis_name=ROWS, spmd_axis_name=self.stages.rows)
@@ -294,13 +294,6 @@ class _Loop:
 
   def _pinned(self, x: jax.Array) -> jax.Array:
     return self.stages.pin(x, self.stages.axis, self.stages.rows)
-
-
-def _by_microbatch(stages: Stages, count: int, x: jax.Array) -> jax.Array:
-  """[B, ...] -> [M, R, b, ...]. Microbatch i has rows i, i + M, ..."""
-  x = stages.pin(x, stages.rows)
-  x = x.reshape(stages.groups, -1, count, *x.shape[1:])
-  return stages.pin(jnp.moveaxis(x, 2, 0), None, stages.rows)
 
 
 def _for_stages(stages: Stages, x: jax.Array) -> jax.Array:
@@ -329,8 +322,8 @@ def _is_float(x: jax.Array) -> bool:
   return jnp.issubdtype(x.dtype, jnp.floating)
 
 
-def _at(x: jax.Array, number: jax.Array) -> jax.Array:
-  return jax.lax.dynamic_index_in_dim(x, number, 0, keepdims=False)
+def _at(x: jax.Array, number: jax.Array, *, axis: int = 0) -> jax.Array:
+  return jax.lax.dynamic_index_in_dim(x, number, axis, keepdims=False)
 
 
 def _put(stages: Stages, x: jax.Array, at: jax.Array, new: jax.Array) -> jax.Array:

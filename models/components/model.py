@@ -211,7 +211,8 @@ class DecoderModel(LanguageModel):
     """Runs the decoder; with a cache, on the tokens at rows' indices `index_B`."""
     if cache is not None and self.token_embedder.position is not None:
       self.token_embedder.position.check(cache_length(cache))
-    x_BTD, ctx, _ = DecoderModel.enter(self, batch, run)
+    # Not `self.enter`: where there is an encoder, it has read the batch before.
+    x_BTD, ctx, _ = LanguageModel.enter(self, batch, run)
     ctx = dataclasses.replace(ctx, memory=memory, index_B=index_B)
     x_BTD, cache, aux = self.decoder(x_BTD, ctx, cache)
     return self._transformed(x_BTD), cache, aux

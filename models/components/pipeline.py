@@ -245,13 +245,18 @@ def by_stage(stages: Stages, function: Callable) -> Callable:
   )
 
 
-def _microbatches(stages: Stages, x: jax.Array, count: int) -> jax.Array:
-  """[B, ...] -> [M, S, R, b, ...], the same for every stage: only the first reads it, but
-  gradients of one array would be summed over stages in every tick. Microbatch i has rows
-  i, i + M, ..., as have those of `Run.microbatches`."""
+def by_microbatch(stages: Stages, x: jax.Array, count: int) -> jax.Array:
+  """[B, ...] -> [M, R, b, ...]. Microbatch i has rows i, i + M, ..., as have those of
+  `Run.microbatches`."""
   x = stages.pin(x, stages.rows)
   x = x.reshape(stages.groups, -1, count, *x.shape[1:])
-  x = jnp.moveaxis(x, 2, 0)[:, None]
+  return stages.pin(jnp.moveaxis(x, 2, 0), None, stages.rows)
+
+
+def _microbatches(stages: Stages, x: jax.Array, count: int) -> jax.Array:
+  """[B, ...] -> [M, S, R, b, ...], the same for every stage: only the first reads it, but
+  gradients of one array would be summed over stages in every tick."""
+  x = by_microbatch(stages, x, count)[:, None]
   x = jnp.broadcast_to(x, (count, stages.count, *x.shape[2:]))
   return stages.pin(x, None, stages.axis, stages.rows)
 

@@ -105,11 +105,8 @@ class StackLayer(nnx.Module):
     for run in self.runs[:-1]:
       x_BTD, _, run_aux = self._run(run, x_BTD, ctx, None)
       aux = added(aux, run_aux)
-    rows = ctx.by_row()
-    whole = {k: x for k, x in rows.items() if not jnp.issubdtype(x.dtype, jnp.floating)}
 
-    def tail(x_BTD, answers, part):
-      answers, rows = answers
+    def tail(x_BTD, rows, answers, part):
       x_BTD = self._finished(x_BTD, _in_stage(ctx, rows))
       return score(x_BTD, answers, part)
 
@@ -121,8 +118,8 @@ class StackLayer(nnx.Module):
       tail,
       layers,
       ctx.bias,
-      {"x": x_BTD} | rows,
-      (answers, whole),
+      {"x": x_BTD} | ctx.by_row(),
+      answers,
       factors,
     )
     # Those of the last run are in the objective already.

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from models.components import flops, param
-from models.components.execution import Execution
+from models.components.execution import REMAT, Execution
 from models.components.pipeline import ticks
 from models.components.pipeline_schedule import Schedule
 from partitioning.mesh import Mesh
@@ -52,18 +52,14 @@ class Facts:
   lengths: tuple[int, ...]
 
 
-def facts(run: Run, *, remats: tuple[str, ...]) -> Facts:
+def facts(run: Run) -> Facts:
   """Traced, not compiled: seconds."""
   module = run.model.build()
   declared = param.declarations(module)
-  lengths = {
-    side: length
-    for side, length in run.task.layout.lengths(run.lengths).items()
-    if hasattr(run.model, side)
-  }
-  shapes = {k: (1, *v[1:]) for k, v in inspect.batch_shapes(run).items()}
+  shapes = inspect.batch_shapes(run)
+  lengths = inspect.model_lengths(shapes)
   kept = {}
-  for remat in remats:
+  for remat in REMAT:
     execution = dataclasses.replace(_plain(run.execution), remat=remat)
     plan = step.Plan(module=module, loss=run.loss, execution=execution)
     kept[remat] = inspect.residual_bytes(plan, declared, shapes, 1)
@@ -123,8 +119,7 @@ class Guess:
 
 def guess(run: Run, known: Facts, chip: Chip, *, efficiency: float) -> Guess:
   """Of a run whose mesh says every size, with rules as `search.py` chooses them."""
-  part = _Part(run, known)
-  program = part.program()
+  program = _Device(run, known).program()
   sizes = tuple(getattr(run.mesh, axis) for axis in AXES)
   dtype = run.execution.compute_dtype
   cost = predict(program, chip, mesh=sizes, dtype=dtype, efficiency=efficiency)
@@ -132,7 +127,7 @@ def guess(run: Run, known: Facts, chip: Chip, *, efficiency: float) -> Guess:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
+class _Device:
   """What one device has to do."""
 
   run: Run

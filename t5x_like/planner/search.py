@@ -9,18 +9,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from models.components.execution import PIPELINE
+from models.components.execution import PIPELINE, REMAT
 from partitioning.mesh import Mesh
 from t5x_like.engine import Engine
 from t5x_like.planner.chips import Chip
 from t5x_like.planner.guess import Facts, facts, guess
 from t5x_like.run import Run
 
-REMATS = ("none", "minimal", "dots", "full")
 TENSOR = 32  # devices that share a product, at most
 STAGES = 32
-# Of a chip's memory; what does not fit is told when it is compiled.
-ROOM = 1.0
 # Microbatches a stage: more of them wait less, and each is a smaller product.
 MICROBATCHES = 8
 
@@ -30,13 +27,12 @@ def candidates(
 ) -> Iterator[Run]:
   """Runs that may fit `devices` chips, by guessed seconds. Others come after them, by
   guessed bytes, so that there is an answer where nothing fits."""
-  known = facts(run, remats=REMATS)
+  known = facts(run)
   found = []
   for one in _shapes(run, known, devices):
     found.append((guess(one, known, chip, efficiency=efficiency), one))
-  room = ROOM * chip.memory
-  fitting = [pair for pair in found if pair[0].memory <= room]
-  others = [pair for pair in found if pair[0].memory > room]
+  fitting = [pair for pair in found if pair[0].memory <= chip.memory]
+  others = [pair for pair in found if pair[0].memory > chip.memory]
   fitting.sort(key=lambda pair: pair[0].cost.seconds)
   others.sort(key=lambda pair: pair[0].memory)
   for _, one in fitting + others:
@@ -83,7 +79,7 @@ def _with(run: Run, known: Facts, mesh: Mesh) -> Iterator[Run]:
     execution = dataclasses.replace(
       execution, pipeline_schedule="1f1b", pipeline_microbatches=parts
     )
-  for remat in REMATS:
+  for remat in REMAT:
     yield dataclasses.replace(
       run,
       mesh=mesh,

@@ -13,7 +13,7 @@ import json
 import sys
 
 from models.components import flops
-from models.components.execution import Execution
+from models.components.execution import PIPELINE, Execution
 from t5x_like import inspect
 from t5x_like.engine import Engine
 from t5x_like.planner import chips, search
@@ -97,11 +97,7 @@ def report(run: Run, *, name: str, chip: chips.Chip, efficiency: float) -> dict:
   dtype = run.execution.compute_dtype
   cost = predict(found, chip, mesh=mesh, dtype=dtype, efficiency=efficiency)
   shapes = inspect.batch_shapes(run)
-  lengths = {
-    side: shapes[f"{side}_input_tokens"][1]
-    for side in ("encoder", "decoder")
-    if f"{side}_input_tokens" in shapes
-  }
+  lengths = inspect.model_lengths(shapes)
   useful = flops.step_flops(run.model, batch=run.batch, lengths=lengths)
   memory = inspect.memory(engine, shapes) if run.batch >= engine.batch_shards else {}
   exact = ("parameters", "optimizer state", "averaged parameters")
@@ -140,8 +136,7 @@ def report(run: Run, *, name: str, chip: chips.Chip, efficiency: float) -> dict:
 
 def _pipeline(execution: Execution) -> dict[str, object]:
   """How stages compute, by field; what is left to its default is left out."""
-  names = ("pipeline_schedule", "pipeline_microbatches", "pipeline_repeats")
-  found = {name: getattr(execution, name) for name in names}
+  found = {name: getattr(execution, name) for name in PIPELINE}
   return {name: value for name, value in found.items() if value is not None}
 
 

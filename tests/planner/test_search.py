@@ -4,19 +4,16 @@ import dataclasses
 import math
 
 import pytest
+import small_run
 from child import printed
 
-from models.components.execution import Execution
 from models.families import bert, llama
-from partitioning.mesh import Mesh
-from t5x_like import optim
 from t5x_like.data import layouts, sources, task, vocab
 from t5x_like.data.objectives.causal_lm import CausalLM
 from t5x_like.planner import search
 from t5x_like.planner.chips import CHIPS
 from t5x_like.planner.guess import facts
 from t5x_like.planner.program import AXES
-from t5x_like.run import Run
 
 PROGRAM = """
 import dataclasses, json
@@ -38,7 +35,7 @@ RUN = verb.accelerated(Run(
   lengths={"targets": 256}, steps=1, batch=32, mesh=Mesh(), rules="data",
   optimizer=optim.AdamW(learning_rate=1e-3)))
 CHIP, SHARE = CHIPS["h100"], 0.7
-known = guess.facts(RUN, remats=search.REMATS)
+known = guess.facts(RUN)
 wanted = [dict(data=8), dict(fsdp=8), dict(fsdp=4, tensor=2), dict(data=2, tensor=4),
           dict(data=4, pipeline=2), dict(pipeline=2, fsdp=2, tensor=2)]
 out = []
@@ -58,27 +55,20 @@ print(json.dumps(out))
 """
 
 
-def run(batch=32, length=64, **changes):
-  text = task.Task(
-    name="none",
-    train=sources.Text("unused"),
-    vocabulary=vocab.Bytes(),
-    objective=CausalLM(),
-    layout=layouts.CausalDecoder(),
-  )
-  whole = Run(
+def run(**changes):
+  options = dict(
     model=llama.llama(dim=32, hidden=64, heads=4, kv_heads=4, layers=4, vocab=96),
-    model_dir="x",
-    task=text,
-    lengths={"targets": length},
-    steps=1,
-    batch=batch,
-    mesh=Mesh(),
-    rules="data",
-    execution=Execution(),
-    optimizer=optim.AdamW(learning_rate=1e-3),
+    task=task.Task(
+      name="none",
+      train=sources.Text("unused"),
+      vocabulary=vocab.Bytes(),
+      objective=CausalLM(),
+      layout=layouts.CausalDecoder(),
+    ),
+    lengths={"targets": 64},
+    batch=32,
   )
-  return dataclasses.replace(whole, **changes)
+  return small_run.run(**(options | changes))
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +130,7 @@ def test_stages_are_tried_where_layers_and_losses_allow(tried):
 def test_what_fits_comes_first_by_seconds_and_the_rest_by_memory(tried):
   """1.5 MB: some meshes hold the 60 thousand parameters and activations, most do not."""
   memory = 1_500_000
-  known = facts(run(), remats=search.REMATS)
+  known = facts(run())
   chip = dataclasses.replace(CHIPS["h100"], memory=memory)
   costs = [
     search.guess(one, known, chip, efficiency=0.7)
